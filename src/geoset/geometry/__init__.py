@@ -1,0 +1,1 @@
+"""Cameras, meshes, fusion, ray casting and over-segmentation: numpy and numba, never torch."""

@@ -1,0 +1,80 @@
+"""Pinhole cameras and rigid transforms.
+
+Conventions, stated here once: OpenCV camera axes (x right, y down, z forward), metres,
+`b_from_a` maps coordinates of a to coordinates of b, the centre of pixel (row i, column j)
+is at (x, y) = (j + 0.5, i + 0.5), and depth is z, with 0 meaning that there is none.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+RIGID_TOLERANCE = 1e-2  # of R^T R against the identity; poses printed with few digits stay within
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera: `K` (3,3) float64 in pixels, for images of `width` x `height`."""
+
+    K: np.ndarray
+    width: int
+    height: int
+
+    def resized(self, height: int, width: int) -> "Camera":
+        """Return the camera of the same view sampled at `height` x `width`."""
+        scale = np.diag([width / self.width, height / self.height, 1.0])
+        return Camera(scale @ self.K, width, height)
+
+    def cropped(self, top: int, left: int, height: int, width: int) -> "Camera":
+        """Return the camera of the window that starts at row `top`, column `left`."""
+        K = self.K.copy()
+        K[:2, 2] -= (left, top)
+        return Camera(K, width, height)
+
+    def rays(self) -> np.ndarray:
+        """Return (H,W,3) float64 directions through the pixel centres, with z = 1."""
+        x = (np.arange(self.width) + 0.5 - self.K[0, 2]) / self.K[0, 0]
+        y = (np.arange(self.height) + 0.5 - self.K[1, 2]) / self.K[1, 1]
+        rays = np.ones((self.height, self.width, 3))
+        rays[..., 1] = y[:, None]
+        rays[..., 0] = x - self.K[0, 1] / self.K[0, 0] * rays[..., 1]
+        return rays
+
+    def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Project camera-frame `points` (..., 3) to pixels (..., 2) and their z (...).
+
+        Pixels of points with z <= 0 mean nothing; test z first.
+        """
+        z = points[..., 2]
+        safe = np.where(z > 0, z, 1.0)
+        homogeneous = points / safe[..., None] @ self.K.T
+        return homogeneous[..., :2], z
+
+
+def transform(b_from_a: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Move `points` (..., 3) from a to b by the 4x4 matrix `b_from_a`."""
+    return points @ b_from_a[:3, :3].T + b_from_a[:3, 3]
+
+
+def invert(b_from_a: np.ndarray) -> np.ndarray:
+    """Return `a_from_b`, the inverse of a rigid 4x4 transform."""
+    a_from_b = np.eye(4)
+    a_from_b[:3, :3] = b_from_a[:3, :3].T
+    a_from_b[:3, 3] = -b_from_a[:3, :3].T @ b_from_a[:3, 3]
+    return a_from_b
+
+
+def why_not_rigid(matrix: np.ndarray) -> str | None:
+    """Say why a matrix is no rigid 4x4 transform, or return None if it is one."""
+    if matrix.shape != (4, 4):
+        return f"pose is {'x'.join(map(str, matrix.shape))}, expected 4x4"
+    if not np.isfinite(matrix).all():
+        return "pose has non-finite entries"
+    rotation = matrix[:3, :3]
+    if np.abs(rotation.T @ rotation - np.eye(3)).max() > RIGID_TOLERANCE:
+        return "pose is not rigid (its axes are not orthonormal)"
+    if np.linalg.det(rotation) < 0:
+        return "pose is not rigid (it mirrors space)"
+    if np.abs(matrix[3] - (0, 0, 0, 1)).max() > RIGID_TOLERANCE:
+        return "pose is not rigid (its last row is not 0 0 0 1)"
+    return None

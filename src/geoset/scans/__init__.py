@@ -1,0 +1,1 @@
+"""Scan folders in, canonical frames out: one reader a format."""

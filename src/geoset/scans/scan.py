@@ -1,0 +1,100 @@
+"""`Scan` and `Frame`: what every reader produces, in canonical units and axes."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from geoset.errors import GeosetError
+from geoset.geometry.camera import Camera
+from geoset.geometry.mesh import TriangleMesh
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One posed RGB-D image. Pixels are read when asked for.
+
+    name: unique within the scan
+    camera, depth_camera: intrinsics of the colour and of the depth image
+    world_from_camera: (4,4) float64, pose of the colour camera
+    depth_camera_from_camera: (4,4) float64, identity unless the format says otherwise
+    read_image: returns (H,W,3) uint8; read_depth: returns (h,w) float32 metres, or None
+    read_labels: by layer name ("semantic", "instance"), each returns (H,W) integers
+    """
+
+    name: str
+    camera: Camera
+    world_from_camera: np.ndarray
+    read_image: Callable[[], np.ndarray]
+    read_depth: Callable[[], np.ndarray] | None
+    depth_camera: Camera
+    depth_camera_from_camera: np.ndarray = field(default_factory=lambda: np.eye(4))
+    read_labels: Mapping[str, Callable[[], np.ndarray]] = field(default_factory=dict)
+
+    def image(self) -> np.ndarray:
+        """Return the colour image, (H,W,3) uint8.
+
+        Raises:
+            GeosetError: the file is missing, unreadable, or not of the camera's size.
+        """
+        image = self.read_image()
+        self._check_size("colour image", image, self.camera)
+        return image
+
+    def depth(self) -> np.ndarray:
+        """Return depth along z, (h,w) float32 metres, 0 = none.
+
+        Raises:
+            GeosetError: there is no depth, or its file is missing, unreadable or of another size.
+        """
+        if self.read_depth is None:
+            raise GeosetError(f"{self.name}: the scan has no depth images")
+        depth = self.read_depth()
+        self._check_size("depth image", depth, self.depth_camera)
+        return depth
+
+    def label(self, layer: str) -> np.ndarray:
+        """Return the (H,W) label image of a layer.
+
+        Raises:
+            GeosetError: the scan has no such layer; the text lists those it has.
+        """
+        if layer not in self.read_labels:
+            have = ", ".join(sorted(self.read_labels)) or "none"
+            raise GeosetError(f"{self.name}: no label images '{layer}'; available: {have}")
+        return self.read_labels[layer]()
+
+    def _check_size(self, what: str, pixels: np.ndarray, camera: Camera) -> None:
+        if pixels.shape[:2] != (camera.height, camera.width):
+            raise GeosetError(
+                f"{self.name}: {what} is {pixels.shape[1]}x{pixels.shape[0]}, "
+                f"expected {camera.width}x{camera.height}"
+            )
+
+
+@dataclass
+class Scan:
+    """A place, seen in frames.
+
+    layout: name of the detected format
+    rejected: (frame name, reason) of each frame that cannot be used
+    mesh: the surface that came with the scan, or None
+    """
+
+    path: Path
+    layout: str
+    frames: list[Frame]
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+    mesh: TriangleMesh | None = None
+
+    @property
+    def name(self) -> str:
+        """The scan's name: that of its folder or file."""
+        return self.path.resolve().name
+
+
+def count_reasons(rejected: list[tuple[str, str]]) -> dict[str, int]:
+    """Count rejected frames by reason, most frequent first."""
+    return dict(Counter(reason for _, reason in rejected).most_common())
