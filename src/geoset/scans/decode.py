@@ -1,0 +1,97 @@
+"""Image, pose and intrinsics files as arrays, in canonical units."""
+
+import re
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+from PIL import Image
+
+from geoset.errors import GeosetError
+from geoset.geometry.camera import Camera
+
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error)
+NO_DEPTH = 65535  # what some sensors write instead of 0
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return (width, height) from the file's header alone."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (*UNREADABLE, Image.DecompressionBombError) as error:
+        raise unreadable(path, error) from error
+
+
+def read_color(path: Path) -> np.ndarray:
+    """Read an image as (H,W,3) uint8 RGB."""
+    try:
+        if path.suffix.lower() in (".jpg", ".jpeg"):
+            return simplejpeg.decode_jpeg(path.read_bytes(), colorspace="RGB")
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (*UNREADABLE, Image.DecompressionBombError) as error:
+        raise unreadable(path, error) from error
+
+
+def read_integers(path: Path) -> np.ndarray:
+    """Read a one-channel image of 8 or 16 bits as (H,W) uint16."""
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image)
+    except (*UNREADABLE, Image.DecompressionBombError) as error:
+        raise unreadable(path, error) from error
+    if pixels.ndim != 2:
+        raise GeosetError(f"{path}: expected one channel of 8 or 16 bits, found {pixels.shape}")
+    return pixels.astype(np.uint16)
+
+
+def read_depth(path: Path, units_per_metre: float = 1000.0) -> np.ndarray:
+    """Read a 16-bit depth image as (H,W) float32 metres; 0 and 65535 become 0."""
+    raw = read_integers(path)
+    depth = raw.astype(np.float32) / np.float32(units_per_metre)
+    depth[raw == NO_DEPTH] = 0
+    return depth
+
+
+def read_matrix(path: Path) -> np.ndarray:
+    """Read a text file of numbers, one row a line, as float64."""
+    try:
+        matrix = np.loadtxt(path, dtype=np.float64, ndmin=2)
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+    if matrix.size == 0:
+        raise GeosetError(f"{path}: is empty, expected a matrix, one row a line")
+    return matrix
+
+
+def read_intrinsics(path: Path, width: int, height: int) -> Camera:
+    """Read a 3x3 or 4x4 intrinsic matrix published for integer pixel centres."""
+    K = read_matrix(path)
+    if K.shape not in ((3, 3), (4, 4)) or not np.isfinite(K).all() or min(K[0, 0], K[1, 1]) <= 0:
+        raise GeosetError(
+            f"{path}: expected a 3x3 (or 4x4) camera matrix with positive focal lengths, "
+            f"found {K.tolist()}"
+        )
+    return camera_from_integer_centres(K[:3, :3], width, height)
+
+
+def camera_from_integer_centres(K: np.ndarray, width: int, height: int) -> Camera:
+    """Build a camera from a K whose cx, cy count pixel centres as whole numbers."""
+    K = K.copy()
+    K[:2, 2] += 0.5
+    return Camera(K, width, height)
+
+
+def unreadable(path: Path, error: Exception) -> GeosetError:
+    """Say in one line that a file cannot be read, and why."""
+    if isinstance(error, FileNotFoundError):
+        return GeosetError(f"{path}: file is missing")
+    return GeosetError(f"{path}: cannot be read ({error})")
+
+
+def natural_key(name: str) -> list:
+    """Sort key under which frame 2 comes before frame 10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]

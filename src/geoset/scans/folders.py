@@ -1,0 +1,89 @@
+"""One folder a kind: `color/ depth/ pose/` and intrinsics, ScanNet's exports among them.
+
+Intrinsics are those of integer pixel centres, as ScanNet and OpenCV calibration print them.
+A `mesh.ply` (or ScanNet's `<scene>_vh_clean_2.ply`) is the surface; without it depth is fused.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from geoset.errors import GeosetError
+from geoset.geometry.mesh import TriangleMesh
+from geoset.geometry.ply import read_ply
+from geoset.scans.assemble import FrameFiles, assemble_frames
+from geoset.scans.decode import natural_key, read_intrinsics
+from geoset.scans.scan import Scan
+
+LAYOUT = "one folder a kind"
+LOOKS_FOR = "color/ (or rgb/), depth/, pose/ with files of the same names, intrinsics.txt"
+
+COLOR_FOLDERS = ("color", "rgb")
+INTRINSICS = {  # first match counts
+    "color": ("intrinsics_color.txt", "intrinsic/intrinsic_color.txt", "intrinsics.txt"),
+    "depth": ("intrinsics_depth.txt", "intrinsic/intrinsic_depth.txt", "intrinsics.txt"),
+}
+LABEL_FOLDERS = {"semantic": "label", "instance": "instance"}
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def matches(path: Path) -> bool:
+    """Tell whether `path` holds a colour and a pose folder."""
+    return _color_folder(path) is not None and (path / "pose").is_dir()
+
+
+def read(path: Path) -> Scan:
+    """Read a scan of this layout.
+
+    Raises:
+        GeosetError: the intrinsics are missing or no camera matrix.
+    """
+    color = _files_by_stem(_color_folder(path), IMAGE_SUFFIXES)
+    depth = _files_by_stem(path / "depth", (".png",))
+    pose = _files_by_stem(path / "pose", (".txt",))
+    labels = {
+        layer: _files_by_stem(path / name, (".png",)) for layer, name in LABEL_FOLDERS.items()
+    }
+    has_depth = (path / "depth").is_dir()
+    files = [
+        FrameFiles(
+            name=stem,
+            color=color.get(stem, _color_folder(path) / f"{stem}.jpg"),
+            depth=depth.get(stem, path / "depth" / f"{stem}.png") if has_depth else None,
+            pose=pose.get(stem, path / "pose" / f"{stem}.txt"),
+            labels={layer: found[stem] for layer, found in labels.items() if stem in found},
+        )
+        for stem in sorted({*color, *depth, *pose}, key=natural_key)
+    ]
+    frames, rejected = assemble_frames(
+        files,
+        partial(read_intrinsics, _intrinsics_file(path, "color")),
+        partial(read_intrinsics, _intrinsics_file(path, "depth" if has_depth else "color")),
+    )
+    return Scan(path, LAYOUT, frames, rejected, _mesh(path))
+
+
+def _color_folder(path: Path) -> Path | None:
+    return next((path / name for name in COLOR_FOLDERS if (path / name).is_dir()), None)
+
+
+def _files_by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    if not folder.is_dir():
+        return {}
+    return {p.stem: p for p in folder.iterdir() if p.suffix.lower() in suffixes}
+
+
+def _intrinsics_file(path: Path, kind: str) -> Path:
+    for name in INTRINSICS[kind]:
+        if (path / name).is_file():
+            return path / name
+    raise GeosetError(
+        f"{path}: no {kind} intrinsics; expected one of {', '.join(INTRINSICS[kind])}, "
+        "a text file with the 3x3 camera matrix, one row a line"
+    )
+
+
+def _mesh(path: Path) -> TriangleMesh | None:
+    for candidate in (path / "mesh.ply", path / f"{path.resolve().name}_vh_clean_2.ply"):
+        if candidate.is_file():
+            return read_ply(candidate)
+    return None
