@@ -47,6 +47,36 @@ def drop_bad_faces(mesh: TriangleMesh, name: str) -> tuple[TriangleMesh, dict[st
     return TriangleMesh(mesh.vertices, faces[finite], mesh.colors), counts
 
 
+def check_faces(vertices: np.ndarray, faces: np.ndarray) -> None:
+    """Refuse `faces` (F,3) that name no row of `vertices` (V,3), or one that is not finite.
+
+    Raises:
+        GeosetError: names the first such face; also when the shapes or types are others.
+    """
+    if vertices.ndim != 2 or vertices.shape[1] != 3:
+        raise GeosetError(f"vertices have shape {vertices.shape}, expected (V, 3)")
+    if faces.ndim != 2 or faces.shape[1] != 3 or not np.issubdtype(faces.dtype, np.integer):
+        raise GeosetError(
+            f"faces have shape {faces.shape} and type {faces.dtype}, expected (F, 3) integers; "
+            "split polygons into triangles first"
+        )
+    outside = (faces < 0) | (faces >= len(vertices))
+    if outside.any():
+        face = outside.any(axis=1).argmax()
+        raise GeosetError(
+            f"face {face} names vertices {faces[face].tolist()}, expected 0..{len(vertices) - 1}; "
+            "drop_bad_faces leaves such faces out"
+        )
+    bad_vertex = ~np.isfinite(vertices).all(axis=1)
+    bad_face = bad_vertex[faces].any(axis=1) if bad_vertex.any() else bad_vertex[:0]
+    if bad_face.any():
+        face = bad_face.argmax()
+        raise GeosetError(
+            f"face {face} has a vertex that is not finite "
+            f"({vertices[faces[face]].tolist()}); drop_bad_faces leaves such faces out"
+        )
+
+
 def face_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Return (F,3) normals whose length is twice the area of the face."""
     a, b, c = (vertices[faces[:, k]] for k in range(3))
