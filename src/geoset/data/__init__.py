@@ -1,0 +1,1 @@
+"""Batches of prepared scenes, and the augmentation of their images."""

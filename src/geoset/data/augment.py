@@ -1,0 +1,164 @@
+"""Photometric augmentation of whole batches, on whatever device the images are.
+
+The operations are those of `torchvision.transforms.functional`, with one factor an image instead of
+one a call. Random numbers are drawn on the CPU, so that they do not depend on the device.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from geoset.errors import GeosetError
+
+
+@dataclass(frozen=True)
+class Photometric:
+    """How strongly images are changed; the defaults are those of Pri3D and of the paper."""
+
+    jitter_probability: float = 0.8
+    """Share of the images whose brightness, contrast, saturation and hue change."""
+    brightness: float = 0.4
+    """Brightness factor, drawn from [1 - this, 1 + this]."""
+    contrast: float = 0.4
+    """Contrast factor, drawn from [1 - this, 1 + this]."""
+    saturation: float = 0.4
+    """Saturation factor, drawn from [1 - this, 1 + this]."""
+    hue: float = 0.1
+    """Hue shift in turns, drawn from [-this, this]."""
+    grayscale_probability: float = 0.2
+    """Share of the images that lose their colour."""
+    blur_probability: float = 0.5
+    """Share of the images that are blurred."""
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    """Range of the Gaussian's sigma, in pixels."""
+
+    def __post_init__(self) -> None:
+        for name in ("jitter", "grayscale", "blur"):
+            value = getattr(self, f"{name}_probability")
+            if not 0 <= value <= 1:
+                raise GeosetError(f"{name}_probability is {value}; expected a number in 0..1")
+        for name, limit in (("brightness", 1), ("contrast", 1), ("saturation", 1), ("hue", 0.5)):
+            value = getattr(self, name)
+            if not 0 <= value <= limit:
+                raise GeosetError(f"{name} is {value}; expected a number in 0..{limit}")
+        low, high = self.blur_sigma
+        if not 0 < low <= high:
+            raise GeosetError(f"blur_sigma is {low}, {high}; expected 0 < lowest <= highest")
+
+
+def augment(
+    images: Tensor, generator: torch.Generator, settings: Photometric | None = None
+) -> Tensor:
+    """Change the colours and the sharpness of each image independently.
+
+    Colour jitter, grayscale and blur, in this order. torchvision draws the order of the four jitter
+    operations for each image; here it is drawn once a call and shared by the batch.
+
+    Args:
+        images: (B,3,H,W) RGB, uint8, or float in 0..1.
+        generator: on the CPU; the only source of randomness.
+        settings: strengths and probabilities; `Photometric()` if None.
+
+    Returns:
+        (B,3,H,W) float in 0..1, on the device of `images`.
+    """
+    settings = settings or Photometric()
+    images = images / 255 if images.dtype == torch.uint8 else images.clone()
+    order = torch.randperm(4, generator=generator).tolist()
+    draws = torch.rand(len(images), 8, generator=generator)
+
+    chosen = (draws[:, 0] < settings.jitter_probability).nonzero()[:, 0]
+    images[chosen] = _jitter(images[chosen], draws[chosen, 1:5], order, settings)
+
+    chosen = (draws[:, 5] < settings.grayscale_probability).nonzero()[:, 0]
+    images[chosen] = rgb_to_grayscale(images[chosen]).expand(-1, 3, -1, -1)
+
+    chosen = (draws[:, 6] < settings.blur_probability).nonzero()[:, 0]
+    if len(chosen):
+        low, high = settings.blur_sigma
+        sigma = low + (high - low) * draws[chosen, 7]
+        images[chosen] = gaussian_blur(images[chosen], sigma, radius=math.ceil(3 * high))
+    return images
+
+
+def _jitter(images: Tensor, draws: Tensor, order: list[int], settings: Photometric) -> Tensor:
+    """Apply the four colour operations in `order`; `draws` (B,4) in 0..1 set their strengths."""
+    strengths = torch.tensor(
+        [settings.brightness, settings.contrast, settings.saturation, settings.hue]
+    )
+    offsets = (2 * draws - 1) * strengths
+    operations = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
+    neutral = (1, 1, 1, 0)
+    for k in order:
+        images = operations[k](images, neutral[k] + offsets[:, k])
+    return images
+
+
+def rgb_to_grayscale(images: Tensor) -> Tensor:
+    """Return the luma of `images` (B,3,H,W) as (B,1,H,W)."""
+    red, green, blue = images.split(1, dim=1)
+    return 0.2989 * red + 0.587 * green + 0.114 * blue
+
+
+def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
+    """Scale each of `images` (B,3,H,W) by its `factor` (B,); 0 is black, 1 changes nothing."""
+    return (images * _per_image(factor, images)).clamp(0, 1)
+
+
+def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
+    """Blend each image with its mean luma; `factor` (B,): 0 is flat gray, 1 changes nothing."""
+    mean = rgb_to_grayscale(images).mean(dim=(1, 2, 3), keepdim=True)
+    return torch.lerp(mean, images, _per_image(factor, images)).clamp(0, 1)
+
+
+def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
+    """Blend each image with its grayscale; `factor` (B,): 0 is grayscale, 1 changes nothing."""
+    gray = rgb_to_grayscale(images)
+    return torch.lerp(gray, images, _per_image(factor, images)).clamp(0, 1)
+
+
+def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
+    """Turn the hue of each image by `shift` (B,), in turns; value and saturation stay.
+
+    Hue is that of HSV, with red at 0, green at 1/3 and blue at 2/3 of a turn. Back in RGB, a channel
+    is brightest where the hue is within 1/6 of its own, and darkest where it is over 1/3 away.
+    """
+    red, green, blue = images.split(1, dim=1)
+    value = torch.maximum(torch.maximum(red, green), blue)
+    chroma = value - torch.minimum(torch.minimum(red, green), blue)
+    scale = 1 / (6 * chroma.where(chroma > 0, 1))
+    hue = torch.where(value == green, 1 / 3 + (blue - red) * scale, 2 / 3 + (red - green) * scale)
+    hue = torch.where(value == red, (green - blue) * scale, hue) + _per_image(shift, images)
+    away = hue - torch.tensor([0, 1 / 3, 2 / 3], device=images.device).view(1, 3, 1, 1)
+    away = (away - away.round()).abs()
+    return value - chroma * (6 * away - 1).clamp(0, 1)
+
+
+def gaussian_blur(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
+    """Blur each image by a Gaussian of its `sigma` (B,), cut at `radius`, borders reflected.
+
+    Raises:
+        GeosetError: the images are not larger than `radius`.
+    """
+    count, channels, height, width = images.shape
+    if min(height, width) <= radius:
+        raise GeosetError(
+            f"images of {width}x{height} are too small for a blur of radius {radius}; "
+            f"use larger images, a smaller blur_sigma, or blur_probability 0"
+        )
+    x = torch.arange(-radius, radius + 1)
+    kernel = torch.softmax(-0.5 * (x / sigma[:, None]) ** 2, dim=1).to(images)
+    kernel = kernel.repeat_interleave(channels, dim=0)[:, None]
+    # Every channel of every image is one group with a kernel of its own.
+    rows = images.reshape(1, count * channels, height, width)
+    rows = F.pad(rows, (radius, radius, radius, radius), mode="reflect")
+    rows = F.conv2d(rows, kernel[:, :, None, :], groups=count * channels)
+    rows = F.conv2d(rows, kernel[:, :, :, None], groups=count * channels)
+    return rows.view_as(images)
+
+
+def _per_image(values: Tensor, images: Tensor) -> Tensor:
+    return values.to(images).view(-1, 1, 1, 1)

@@ -1,0 +1,146 @@
+"""Each operation against torchvision's, then the draws."""
+
+import pytest
+import torch
+import torchvision.transforms.functional as tv
+
+from geoset import GeosetError
+from geoset.data import augment as A
+from geoset.data.augment import Photometric, augment
+
+FACTORS = torch.tensor([0.0, 0.6, 1.0, 1.4])
+SHIFTS = torch.tensor([-0.5, -0.1, 0.0, 0.07])
+
+
+def images(count: int = 4, height: int = 31, width: int = 40) -> torch.Tensor:
+    """Random images with flat gray, black, white and two-equal-channels regions."""
+    pixels = torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(1))
+    pixels[:, :, :4] = pixels[:, :1, :4]
+    pixels[:, :, 4:6] = 0.0
+    pixels[:, :, 6:8] = 1.0
+    pixels[:, 1, 8:12] = pixels[:, 0, 8:12]
+    pixels[:, 2, 12:16] = pixels[:, 1, 12:16]
+    return pixels
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "values"),
+    [
+        (A.adjust_brightness, tv.adjust_brightness, FACTORS),
+        (A.adjust_contrast, tv.adjust_contrast, FACTORS),
+        (A.adjust_saturation, tv.adjust_saturation, FACTORS),
+        (A.adjust_hue, tv.adjust_hue, SHIFTS),
+    ],
+)
+def test_color_operations_equal_torchvision_image_by_image(ours, theirs, values):
+    batch = images()
+    expected = [theirs(image, value) for image, value in zip(batch, values.tolist(), strict=True)]
+    torch.testing.assert_close(ours(batch, values), torch.stack(expected), atol=1e-5, rtol=0)
+
+
+def test_blur_equals_torchvision_image_by_image():
+    batch, sigmas = images(), torch.tensor([0.1, 0.5, 1.3, 2.0])
+    expected = [
+        tv.gaussian_blur(image, [13, 13], [sigma, sigma])
+        for image, sigma in zip(batch, sigmas.tolist(), strict=True)
+    ]
+    blurred = A.gaussian_blur(batch, sigmas, radius=6)
+    torch.testing.assert_close(blurred, torch.stack(expected), atol=1e-5, rtol=0)
+
+
+def test_grayscale_equals_torchvision():
+    torch.testing.assert_close(
+        A.rgb_to_grayscale(images()), tv.rgb_to_grayscale(images()), atol=1e-6, rtol=0
+    )
+
+
+def test_probability_zero_changes_nothing():
+    never = Photometric(jitter_probability=0, grayscale_probability=0, blur_probability=0)
+    assert torch.equal(augment(images(), generator(), never), images())
+
+
+def test_probability_one_changes_every_image():
+    always = Photometric(jitter_probability=1, grayscale_probability=0, blur_probability=1)
+    changed = augment(images(), generator(), always)
+    assert (changed - images()).abs().amax(dim=(1, 2, 3)).min() > 0.01
+
+
+def test_grayscale_leaves_no_colour():
+    gray = augment(images(), generator(), Photometric(grayscale_probability=1))
+    assert torch.equal(gray[:, 0], gray[:, 1])
+    assert torch.equal(gray[:, 0], gray[:, 2])
+
+
+def test_shares_follow_the_probabilities():
+    """Of 2000 images 0.2 are gray to within 4 standard deviations (0.009 each)."""
+    settings = Photometric(jitter_probability=0, blur_probability=0)
+    batch = torch.tensor([0.2, 0.5, 0.8]).view(1, 3, 1, 1).expand(2000, 3, 1, 1)
+    result = augment(batch, generator(), settings)
+    share = (result[:, 0] == result[:, 2]).float().mean().item()
+    assert abs(share - 0.2) < 0.036
+
+
+def test_draws_are_a_function_of_the_generator():
+    assert torch.equal(augment(images(), generator(3)), augment(images(), generator(3)))
+    assert not torch.equal(augment(images(), generator(3)), augment(images(), generator(4)))
+
+
+def test_images_are_drawn_independently():
+    same = images(1).expand(6, -1, -1, -1)
+    only_jitter = Photometric(jitter_probability=1, grayscale_probability=0, blur_probability=0)
+    result = augment(same, generator(), only_jitter)
+    for i in range(6):
+        for j in range(i):
+            assert (result[i] - result[j]).abs().max() > 0.01
+
+
+def test_neighbours_do_not_change_an_image():
+    batch = images()
+    other = batch.clone()
+    other[1:] = 1 - other[1:]
+    changed, reference = augment(other, generator()), augment(batch, generator())
+    torch.testing.assert_close(changed[0], reference[0], atol=1e-6, rtol=0)
+
+
+def test_range_type_and_input():
+    pixels = (images() * 255).round().to(torch.uint8)
+    before = pixels.clone()
+    result = augment(pixels, generator())
+    assert result.dtype == torch.float32
+    assert result.min() >= 0
+    assert result.max() <= 1
+    assert torch.equal(pixels, before)
+    torch.testing.assert_close(result, augment(pixels / 255, generator()))
+
+    floats = images()
+    augment(floats, generator())
+    assert torch.equal(floats, images())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_draws_do_not_depend_on_the_device():
+    on_gpu = augment(images().cuda(), generator()).cpu()
+    torch.testing.assert_close(on_gpu, augment(images(), generator()), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"blur_probability": 1.5}, "blur_probability is 1.5; expected a number in 0..1"),
+        ({"hue": 0.7}, "hue is 0.7; expected a number in 0..0.5"),
+        ({"contrast": -1}, "contrast is -1; expected a number in 0..1"),
+        ({"blur_sigma": (0.0, 2.0)}, "blur_sigma is 0.0, 2.0; expected 0 < lowest <= highest"),
+    ],
+)
+def test_bad_settings(setting, message):
+    with pytest.raises(GeosetError, match=message):
+        Photometric(**setting)
+
+
+def test_blur_of_a_tiny_image():
+    with pytest.raises(GeosetError, match="images of 40x6 are too small for a blur of radius 6"):
+        augment(images(height=6), generator(), Photometric(blur_probability=1))
