@@ -12,6 +12,14 @@ from geoset.geometry.camera import Camera
 from geoset.geometry.mesh import TriangleMesh
 
 
+class FrameError(GeosetError):
+    """One frame cannot be used; `reason` is what rejections are counted by."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 @dataclass(frozen=True)
 class Frame:
     """One posed RGB-D image. Pixels are read when asked for.
@@ -39,9 +47,7 @@ class Frame:
         Raises:
             GeosetError: the file is missing, unreadable, or not of the camera's size.
         """
-        image = self.read_image()
-        self._check_size("colour image", image, self.camera)
-        return image
+        return self._read("colour", self.read_image, self.camera)
 
     def depth(self) -> np.ndarray:
         """Return depth along z, (h,w) float32 metres, 0 = none.
@@ -51,9 +57,7 @@ class Frame:
         """
         if self.read_depth is None:
             raise GeosetError(f"{self.name}: the scan has no depth images")
-        depth = self.read_depth()
-        self._check_size("depth image", depth, self.depth_camera)
-        return depth
+        return self._read("depth", self.read_depth, self.depth_camera)
 
     def label(self, layer: str) -> np.ndarray:
         """Return the (H,W) label image of a layer.
@@ -66,12 +70,18 @@ class Frame:
             raise GeosetError(f"{self.name}: no label images '{layer}'; available: {have}")
         return self.read_labels[layer]()
 
-    def _check_size(self, what: str, pixels: np.ndarray, camera: Camera) -> None:
+    def _read(self, kind: str, read: Callable[[], np.ndarray], camera: Camera) -> np.ndarray:
+        try:
+            pixels = read()
+        except GeosetError as error:
+            raise FrameError(f"{self.name}: {error}", f"unreadable {kind} file") from error
         if pixels.shape[:2] != (camera.height, camera.width):
-            raise GeosetError(
-                f"{self.name}: {what} is {pixels.shape[1]}x{pixels.shape[0]}, "
-                f"expected {camera.width}x{camera.height}"
+            raise FrameError(
+                f"{self.name}: {kind} image is {pixels.shape[1]}x{pixels.shape[0]}, "
+                f"expected {camera.width}x{camera.height}",
+                f"{kind} image of another size than its camera",
             )
+        return pixels
 
 
 @dataclass

@@ -1,0 +1,297 @@
+"""Depth images fused into a triangle mesh: a block-sparse truncated signed distance field.
+
+After Curless and Levoy (1996), stored in blocks as by Niessner et al. (2013): space is cut into
+blocks of 8x8x8 voxels, only those near a measured surface exist, and marching cubes runs on them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numba
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from skimage.measure import marching_cubes
+
+from geoset.errors import GeosetError
+from geoset.geometry.camera import Camera, invert
+from geoset.geometry.mesh import TriangleMesh
+from geoset.geometry.smoothing import smooth_surface
+
+BLOCK = 8  # voxels along an edge of a block
+CHUNK = 8  # blocks along an edge of what marching cubes takes at once
+KEY_BITS = 21  # of a block coordinate inside its packed key
+HALF_RANGE = 1 << (KEY_BITS - 1)
+
+
+@dataclass(frozen=True)
+class FusionSettings:
+    """How depth becomes a surface."""
+
+    voxel_size: float = 0.02
+    """edge of a voxel in metres; about the spacing of the surface's vertices"""
+    max_depth: float = 5.0
+    """metres beyond which depth is not trusted"""
+    truncation: float = 4.0
+    """band around the surface, in voxels, inside which distances are kept"""
+    smoothing_steps: int = 5
+    """rounds of normal-preserving smoothing; 0 leaves the sensor's noise in the surface"""
+    min_component: int = 100
+    """connected pieces with fewer vertices are specks and left out"""
+    max_megabytes: int = 600
+    """memory for the field; a place too large for it is fused with larger voxels"""
+
+
+@dataclass(frozen=True)
+class DepthView:
+    """A depth image (h,w) float32 in metres, 0 = none, with its camera and pose."""
+
+    depth: np.ndarray
+    camera: Camera
+    world_from_camera: np.ndarray
+
+
+@dataclass(frozen=True)
+class Fused:
+    """The mesh (vertices float64 in world coordinates) and what it took to get it."""
+
+    mesh: TriangleMesh
+    voxel_size: float
+    specks: int
+
+
+def fuse_depth(views: Sequence[DepthView], settings: FusionSettings | None = None) -> Fused:
+    """Fuse posed depth images into a mesh whose normals face the cameras.
+
+    Raises:
+        GeosetError: no view holds a depth between 0 and `max_depth`.
+    """
+    settings = settings or FusionSettings()
+    origin = np.median([view.world_from_camera[:3, 3] for view in views], axis=0)
+    views = [_relative_to(origin, view) for view in views]
+    settings, keys = _allocate(views, settings)
+    distance, weight = _integrate(views, keys, settings)
+    vertices, faces = _extract(keys, distance, weight)
+    vertices *= settings.voxel_size
+    vertices, faces, specks = _drop_specks(vertices, faces, settings.min_component)
+    if len(faces) == 0:
+        raise GeosetError(
+            f"{len(views)} depth images, and no surface in them: check that the poses are "
+            "world_from_camera in metres, and that depth is in the unit of the format"
+        )
+    vertices = smooth_surface(vertices, faces, settings.smoothing_steps)
+    return Fused(TriangleMesh(vertices + origin, faces), settings.voxel_size, specks)
+
+
+def _relative_to(origin: np.ndarray, view: DepthView) -> DepthView:
+    world_from_camera = view.world_from_camera.copy()
+    world_from_camera[:3, 3] -= origin
+    return replace(view, world_from_camera=world_from_camera)
+
+
+def _allocate(
+    views: Sequence[DepthView], settings: FusionSettings
+) -> tuple[FusionSettings, np.ndarray]:
+    """Find the blocks near measured surfaces; enlarge the voxels until they fit in memory."""
+    bytes_per_block = BLOCK**3 * 2 * np.dtype(np.float32).itemsize
+    while True:
+        keys = np.empty(0, dtype=np.int64)
+        for view in views:
+            touched = _touched_blocks(
+                view.depth,
+                view.camera.rays(),
+                view.world_from_camera,
+                settings.max_depth,
+                settings.truncation * settings.voxel_size,
+                settings.voxel_size * BLOCK,
+            )
+            keys = np.union1d(keys, touched)
+        if len(keys) == 0:
+            raise GeosetError(
+                f"none of {len(views)} depth images has a valid depth under "
+                f"{settings.max_depth:g} m; check the depth unit, or raise the maximum depth"
+            )
+        if len(keys) * bytes_per_block <= settings.max_megabytes * 1e6:
+            return settings, keys
+        settings = replace(settings, voxel_size=settings.voxel_size * 1.25)
+
+
+@numba.njit(cache=True)
+def _touched_blocks(depth, rays, world_from_camera, max_depth, truncation, block_size):
+    """Packed keys, with repeats removed along rows, of blocks within the band of each depth."""
+    height, width = depth.shape
+    steps = 2 * int(np.ceil(2 * truncation / block_size)) + 1
+    keys = np.empty(height * width * steps, dtype=np.int64)
+    count = 0
+    block = np.empty(3, dtype=np.int64)
+    for step in range(steps):
+        offset = truncation * (2.0 * step / (steps - 1) - 1.0)
+        for i in range(0, height, 2):
+            last = np.int64(-1)
+            for j in range(0, width, 2):
+                d = depth[i, j]
+                if d <= 0 or d > max_depth:
+                    continue
+                z = d + offset
+                inside = True
+                for axis in range(3):
+                    x = world_from_camera[axis, 3]
+                    for k in range(3):
+                        x += world_from_camera[axis, k] * rays[i, j, k] * z
+                    block[axis] = np.int64(np.floor(x / block_size)) + HALF_RANGE
+                    inside = inside and 0 < block[axis] < 2 * HALF_RANGE - 1
+                key = (block[0] << (2 * KEY_BITS)) | (block[1] << KEY_BITS) | block[2]
+                if inside and key != last:
+                    keys[count] = key
+                    count += 1
+                    last = key
+    return np.unique(keys[:count])
+
+
+def _unpack(keys: np.ndarray) -> np.ndarray:
+    """Return (B,3) int64 block coordinates of packed keys."""
+    mask = (1 << KEY_BITS) - 1
+    fields = (keys >> (2 * KEY_BITS), (keys >> KEY_BITS) & mask, keys & mask)
+    return np.stack(fields, axis=1) - HALF_RANGE
+
+
+def _integrate(
+    views: Sequence[DepthView], keys: np.ndarray, settings: FusionSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Average each view's truncated distances, (B,8,8,8) in units of the truncation."""
+    blocks = _unpack(keys)
+    distance = np.ones((len(keys), BLOCK, BLOCK, BLOCK), dtype=np.float32)
+    weight = np.zeros_like(distance)
+    for view in views:
+        _integrate_view(
+            distance,
+            weight,
+            blocks,
+            view.depth,
+            view.camera.K,
+            invert(view.world_from_camera),
+            settings.voxel_size,
+            settings.truncation * settings.voxel_size,
+            settings.max_depth,
+        )
+    return distance, weight
+
+
+@numba.njit(cache=True)
+def _integrate_view(
+    distance, weight, blocks, depth, K, camera_from_world, voxel_size, truncation, max_depth
+):
+    height, width = depth.shape
+    R, t = camera_from_world[:3, :3], camera_from_world[:3, 3]
+    half_diagonal = 0.5 * np.sqrt(3.0) * BLOCK * voxel_size
+    for b in range(len(blocks)):
+        corner = blocks[b] * (BLOCK * voxel_size)
+        centre = R @ (corner + 0.5 * BLOCK * voxel_size) + t
+        if centre[2] < -half_diagonal or centre[2] > max_depth + truncation + half_diagonal:
+            continue
+        if centre[2] > 2 * half_diagonal:  # else too close for a bound on where it projects
+            reach = half_diagonal / (centre[2] - half_diagonal)
+            u = K[0, 0] * centre[0] / centre[2] + K[0, 2]
+            v = K[1, 1] * centre[1] / centre[2] + K[1, 2]
+            ru = (K[0, 0] + abs(u - K[0, 2])) * reach
+            rv = (K[1, 1] + abs(v - K[1, 2])) * reach
+            if u + ru < 0 or u - ru > width or v + rv < 0 or v - rv > height:
+                continue
+        for x in range(BLOCK):
+            for y in range(BLOCK):
+                # Sample points are voxel corners, so that blocks tile marching cubes' lattice.
+                px, py = corner[0] + x * voxel_size, corner[1] + y * voxel_size
+                cx = R[0, 0] * px + R[0, 1] * py + R[0, 2] * corner[2] + t[0]
+                cy = R[1, 0] * px + R[1, 1] * py + R[1, 2] * corner[2] + t[1]
+                cz = R[2, 0] * px + R[2, 1] * py + R[2, 2] * corner[2] + t[2]
+                for z in range(BLOCK):
+                    qz = cz + R[2, 2] * z * voxel_size
+                    if qz <= 0.05:
+                        continue
+                    qx = (cx + R[0, 2] * z * voxel_size) / qz
+                    qy = (cy + R[1, 2] * z * voxel_size) / qz
+                    fj = K[0, 0] * qx + K[0, 1] * qy + K[0, 2]
+                    fi = K[1, 1] * qy + K[1, 2]
+                    if fj < 0 or fi < 0 or fj >= width or fi >= height:
+                        continue
+                    d = depth[int(fi), int(fj)]
+                    if d <= 0 or d > max_depth:
+                        continue
+                    signed = d - qz
+                    if signed < -truncation:
+                        continue
+                    w = np.float32(1.0 / (d * d))  # the sensors' noise grows with z^2
+                    value = np.float32(min(1.0, signed / truncation))
+                    total = weight[b, x, y, z] + w
+                    distance[b, x, y, z] += (value - distance[b, x, y, z]) * (w / total)
+                    weight[b, x, y, z] = total
+
+
+def _extract(
+    keys: np.ndarray, distance: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Run marching cubes over observed voxels, chunk by chunk; vertices in voxel units."""
+    blocks = _unpack(keys)
+    chunk_of_block = np.floor_divide(blocks, CHUNK)
+    chunks = np.unique(chunk_of_block, axis=0)
+    offset = 0
+    vertices, faces = [np.empty((0, 3))], [np.empty((0, 3), dtype=np.int64)]
+    size = CHUNK * BLOCK + 1  # one layer more: the first of the next chunk
+    for chunk in chunks:
+        near = ((blocks >= chunk * CHUNK) & (blocks <= (chunk + 1) * CHUNK)).all(axis=1)
+        field = np.ones((size, size, size), dtype=np.float32)
+        observed = np.zeros(field.shape, dtype=bool)
+        for b in np.flatnonzero(near):
+            lower = (blocks[b] - chunk * CHUNK) * BLOCK
+            window = tuple(slice(low, low + BLOCK) for low in lower)
+            room = tuple(slice(0, size - low) for low in lower)
+            field[window] = distance[b][room]
+            observed[window] = weight[b][room] > 0
+        cells = _all_corners(observed)
+        crossing = cells & _all_corners(observed & (field < 1))
+        if not crossing.any() or field[observed].min() >= 0:
+            continue
+        mask = np.zeros(field.shape, dtype=bool)
+        mask[1:, 1:, 1:] = crossing  # scikit-image asks the mask at a cell's upper corner
+        try:
+            v, f, _, _ = marching_cubes(field, 0.0, mask=mask, gradient_direction="ascent")
+        except RuntimeError:  # no surface inside the mask
+            continue
+        vertices.append(v.astype(np.float64) + chunk * (CHUNK * BLOCK))
+        faces.append(f.astype(np.int64) + offset)
+        offset += len(v)
+    return _weld(np.concatenate(vertices), np.concatenate(faces))
+
+
+def _all_corners(flags: np.ndarray) -> np.ndarray:
+    """For each cell of 2x2x2 lattice points, whether all of them are set."""
+    for axis in range(3):
+        lower = np.take(flags, range(flags.shape[axis] - 1), axis)
+        flags = lower & np.take(flags, range(1, flags.shape[axis]), axis)
+    return flags
+
+
+def _weld(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Join the vertices that neighbouring chunks both made on their common face."""
+    lattice = np.round(vertices * 1024).astype(np.int64)
+    _, first, inverse = np.unique(lattice, axis=0, return_index=True, return_inverse=True)
+    faces = inverse.reshape(-1)[faces]
+    distinct = (faces != np.roll(faces, 1, axis=1)).all(axis=1)
+    return vertices[first], faces[distinct].astype(np.int32)
+
+
+def _drop_specks(
+    vertices: np.ndarray, faces: np.ndarray, min_component: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Leave out connected pieces of few vertices; return how many pieces went."""
+    count = len(vertices)
+    edges = coo_matrix(
+        (np.ones(2 * len(faces), dtype=bool), (faces[:, :2].ravel(), faces[:, 1:].ravel())),
+        shape=(count, count),
+    )
+    pieces, piece = connected_components(edges, directed=False)
+    large = np.bincount(piece, minlength=pieces) >= min_component
+    keep = large[piece]
+    renumber = np.cumsum(keep) - 1
+    faces = renumber[faces[keep[faces[:, 0]]]].astype(np.int32)
+    return vertices[keep], faces, int((~large).sum())

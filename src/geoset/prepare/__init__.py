@@ -1,0 +1,1 @@
+"""Scan in, prepared scene out: surface, sets, vertex maps and pairs, stored on disk."""

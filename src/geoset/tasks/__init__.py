@@ -1,0 +1,1 @@
+"""Whole jobs, one a command: the only place that joins data, models, losses and training."""
