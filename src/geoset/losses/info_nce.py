@@ -32,16 +32,23 @@ def info_nce(
     positive: (Q, K) bool, at least one a query; several are averaged over, as in SupCon
     used: (Q, K) bool, the keys of each query's denominator, positives included; None: all
     """
+    count = positive.sum(-1).expand(similarity.shape[:-1])
     if used is None:
-        used = torch.ones_like(positive)
-    log_prob = (similarity / temperature).masked_fill(~used, -torch.inf).log_softmax(-1)
-    per_query = -log_prob.where(positive, 0).sum(-1) / positive.sum(-1)
-    similarity = similarity.detach()
+        keys, key_count = similarity, torch.full_like(count, similarity.shape[-1])
+    else:
+        keys = similarity.masked_fill(~used, -torch.inf)
+        key_count = used.sum(-1).expand_as(count)
+    own = similarity.where(positive, 0).sum(-1)
+    loss = ((keys / temperature).logsumexp(-1) - own / count / temperature).mean()
+
+    similarity, own = similarity.detach(), own.detach().sum()
+    total = similarity.sum() if used is None else similarity.where(used, 0).sum()
+    negatives = (key_count - count).sum()
     return InfoNCE(
-        per_query.mean(),
-        used.sum(-1).to(similarity.dtype).log().mean(),
-        _masked_mean(similarity, positive),
-        _masked_mean(similarity, used & ~positive),
+        loss,
+        key_count.to(similarity.dtype).log().mean(),
+        own / count.sum(),
+        (total - own) / negatives.clamp(min=1),
     )
 
 
@@ -103,8 +110,3 @@ def check_pairs(view_pairs: Tensor, views: Tensor) -> Tensor:
             f"0 to {len(views) - 1}, the views of the batch"
         )
     return view_pairs.to(views.device, torch.int64)
-
-
-def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    mask = mask.expand_as(values)
-    return values.where(mask, 0).sum() / mask.sum().clamp(min=1)
