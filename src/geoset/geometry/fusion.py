@@ -17,29 +17,12 @@ from geoset.errors import GeosetError
 from geoset.geometry.camera import Camera, invert
 from geoset.geometry.mesh import TriangleMesh
 from geoset.geometry.smoothing import smooth_surface
+from geoset.recipes import FusionSettings
 
 BLOCK = 8  # voxels along an edge of a block
 CHUNK = 8  # blocks along an edge of what marching cubes takes at once
 KEY_BITS = 21  # of a block coordinate inside its packed key
 HALF_RANGE = 1 << (KEY_BITS - 1)
-
-
-@dataclass(frozen=True)
-class FusionSettings:
-    """How depth becomes a surface."""
-
-    voxel_size: float = 0.02
-    """edge of a voxel in metres; about the spacing of the surface's vertices"""
-    max_depth: float = 5.0
-    """metres beyond which depth is not trusted"""
-    truncation: float = 4.0
-    """band around the surface, in voxels, inside which distances are kept"""
-    smoothing_steps: int = 5
-    """rounds of normal-preserving smoothing; 0 leaves the sensor's noise in the surface"""
-    min_component: int = 100
-    """connected pieces with fewer vertices are specks and left out"""
-    max_megabytes: int = 600
-    """memory for the field; a place too large for it is fused with larger voxels"""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 import geoset
 from geoset.errors import GeosetError
 from geoset.files import atomic_path, atomic_write, remove_partial
-from geoset.geometry.fusion import DepthView, FusionSettings, fuse_depth
+from geoset.geometry.fusion import DepthView, fuse_depth
 from geoset.geometry.mesh import TriangleMesh, drop_bad_faces
 from geoset.geometry.oversegment import oversegment
 from geoset.geometry.ply import write_ply
@@ -22,47 +22,12 @@ from geoset.prepare.pairs import mine_pairs, surface_cells, thin_pairs
 from geoset.prepare.scene import FORMAT_VERSION, digest, read_scene_info, write_layer
 from geoset.prepare.surface import Surface, working_surface
 from geoset.prepare.views import View, make_view
+from geoset.recipes import PrepareSettings
 from geoset.scans.detect import open_scan
-from geoset.scans.scan import Frame, FrameError, Scan
+from geoset.scans.scan import Frame, FrameError, Scan, count_reasons
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, how many are done, of how many)."""
-
-
-@dataclass(frozen=True)
-class PrepareSettings:
-    """How scans become prepared scenes."""
-
-    image_size: tuple[int, int] = (240, 320)
-    """height and width of stored images; others are scaled to cover it and centre-cropped"""
-    frame_step: int = 1
-    """take every N-th usable frame; about 25 for a recording at full rate"""
-    threshold: float = 0.01
-    """k of the over-segmentation: larger gives larger sets"""
-    min_vertices: int = 20
-    """sets with fewer vertices are merged into a neighbour"""
-    min_overlap: float = 0.30
-    """share of common surface from which two frames are a pair"""
-    max_pairs_per_scene: int | None = None
-    """at most this many pairs a scene, drawn evenly; none = all"""
-    fill_holes: bool = False
-    """where the sensor has no depth, believe the surface (black and glass things)"""
-    max_fusion_frames: int = 400
-    """frames that the surface is fused from, spread evenly over the scan"""
-    fusion: FusionSettings = field(default_factory=FusionSettings)
-    """how depth becomes a surface, for scans without a mesh"""
-
-    def __post_init__(self) -> None:
-        for name, least in (("frame_step", 1), ("min_vertices", 1), ("max_fusion_frames", 1)):
-            _require(getattr(self, name) >= least, f"{name} is {getattr(self, name)}", "1 or more")
-        _require(self.threshold > 0, f"threshold is {self.threshold}", "a number above 0")
-        _require(0 <= self.min_overlap <= 1, f"min_overlap is {self.min_overlap}", "0 to 1")
-        _require(min(self.image_size) >= 32, f"image_size is {self.image_size}", "32 or more")
-
-
-def _require(condition: bool, found: str, expected: str) -> None:
-    if not condition:
-        raise GeosetError(f"{found}, expected {expected}")
 
 
 @dataclass
@@ -107,7 +72,12 @@ def prepare_scene(
     labels = oversegment(surface.vertices, surface.faces, settings.threshold, settings.min_vertices)
     views = _views(usable, surface, settings, rejected, progress)
     record = _store_views(folder / "frames.tar", views, surface)
-    _require(len(record.frames) > 0, f"{scan_path}: no frame sees the surface", "at least one")
+    if not record.frames:
+        reasons = "; ".join(f"{n} x {why}" for why, n in count_reasons(rejected).items())
+        raise GeosetError(
+            f"{scan_path}: no frame is left ({reasons}). See what it holds with: "
+            f"geoset inspect {scan_path}"
+        )
     progress("pairs", 0, 1)
     pairs, overlap = mine_pairs(record.cells, settings.min_overlap)
     found_pairs = len(pairs)
@@ -164,7 +134,11 @@ def _mesh_of(
                 frame.world_from_camera @ np.linalg.inv(frame.depth_camera_from_camera),
             )
         )
-    _require(len(views) > 0, f"{scan.path}: no mesh, and no readable depth image", "either")
+    if not views:
+        raise GeosetError(
+            f"{scan.path}: has neither a mesh nor a readable depth image, so there is no surface. "
+            "Put depth images into depth/, or a mesh.ply beside the frames"
+        )
     progress("fusing depth", 0, 1)
     fused = fuse_depth(views, settings.fusion)
     notes = {"source": "fused depth", "voxel_size": fused.voxel_size, "specks": fused.specks}

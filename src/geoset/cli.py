@@ -1,0 +1,137 @@
+"""The command line: one function a command. What they do lives in `geoset.tasks`."""
+
+import itertools
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import Positional, arg
+
+from geoset import __version__
+from geoset.errors import GeosetError
+from geoset.recipes import RECIPES, Hardware, PrepareSettings, PretrainRecipe
+
+Inline = arg(name="")  # the fields of a settings object stand as options of the command itself
+Recipe = Literal["paper", "small"]
+
+
+def inspect(path: Positional[Path], /, out: Path | None = None, frames: int = 4) -> None:
+    """Say what a folder holds: a scan, a folder of scans, or prepared scenes.
+
+    For a scan: the layout, frames, cameras, depth and poses, and what was rejected. For a prepared
+    scene: its figures, and a picture of colour, sets, depth and coverage.
+
+    Example: geoset inspect my_scan
+
+    Args:
+        path: the folder
+        out: where to draw the picture; default <scene>/contact_sheet.png
+        frames: how many frames it shows
+    """
+    from geoset.tasks.inspect import inspect as run
+
+    run(path, out, frames)
+
+
+def prepare(
+    scans: Annotated[Positional[Path], arg(metavar="SCANS")],
+    out: Annotated[Positional[Path], arg(metavar="OUT")],
+    /,
+    settings: Annotated[PrepareSettings, Inline] = PrepareSettings(),  # noqa: B008
+    workers: int = 1,
+) -> None:
+    """Cut surfaces into geometric sets and project them into the frames.
+
+    Finished scenes are skipped, so a run that was stopped is continued by the same command.
+
+    Example: geoset prepare my_scans prepared --workers 2
+
+    Args:
+        scans: one scan, or a folder of scans
+        out: folder for the prepared scenes
+        workers: scenes prepared at the same time
+    """
+    from geoset.tasks.prepare import prepare as run
+
+    run(scans, out, settings, workers)
+
+
+def pretrain(
+    prepared: Annotated[Positional[list[Path]], arg(metavar="PREPARED...")],
+    /,
+    out: Path,
+    recipe: Recipe = "small",
+    settings: Annotated[PretrainRecipe, Inline] = RECIPES["small"],
+    hardware: Annotated[Hardware, Inline] = Hardware(),  # noqa: B008
+    seed: int = 0,
+    resume: bool = False,
+) -> None:
+    """Pre-train an image encoder on prepared scenes: stage 1 on pixels, stage 2 on sets.
+
+    The defaults below are those of the recipe; any of them can be changed.
+
+    Example: geoset pretrain prepared --recipe small --out runs/first
+
+    Args:
+        prepared: prepared scenes, or folders of them
+        out: folder of the run: weights, log, checkpoints
+        recipe: paper (8 GPUs' worth), or small (minutes on 2 cores)
+        seed: the same seed gives the same weights
+        resume: go on with the run in OUT
+    """
+    from geoset.tasks.pretrain import pretrain as run
+
+    weights = run(prepared, out, settings, seed=seed, resume=resume, hardware=hardware)
+    print(f"weights: {weights}\nlog:     {out / 'log.jsonl'} (or: tensorboard --logdir {out})")
+
+
+def demo(out: Path = Path("geoset-demo"), seed: int = 0) -> None:
+    """Show the whole path on made-up rooms, without any download, in minutes.
+
+    Makes rooms, prepares and pre-trains on them, probes the features on labelled rooms, and writes
+    a page with pictures and figures. Run again to go on where it stopped.
+
+    Args:
+        out: folder for everything it makes
+        seed: of the networks; the rooms are always the same
+    """
+    from geoset.tasks.demo import demo as run
+
+    print(f"report: {run(out, seed)}")
+
+
+COMMANDS = {
+    "inspect": inspect,
+    "prepare": prepare,
+    "pretrain": pretrain,
+    "demo": demo,
+}
+DESCRIPTION = "RGB-D scans in, pre-trained image encoders out."
+
+
+def main() -> None:
+    """Run the command line; bad input ends with one clear line and exit code 2."""
+    arguments = sys.argv[1:]
+    if arguments == ["--version"]:
+        print(__version__)
+        return
+    commands = COMMANDS | {"pretrain": partial(pretrain, settings=_chosen_recipe(arguments))}
+    try:
+        tyro.extras.subcommand_cli_from_dict(commands, prog="geoset", description=DESCRIPTION)
+    except GeosetError as error:
+        print(f"geoset: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("\nStopped. Run the same command again to go on.", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _chosen_recipe(arguments: list[str]) -> PretrainRecipe:
+    """Find the named recipe before parsing, so that its values are the defaults that help shows."""
+    for flag, value in itertools.pairwise([*arguments, ""]):
+        name = value if flag == "--recipe" else flag.removeprefix("--recipe=")
+        if flag.startswith("--recipe") and name in RECIPES:
+            return RECIPES[name]
+    return RECIPES["small"]
