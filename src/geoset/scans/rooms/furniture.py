@@ -214,7 +214,7 @@ def bookshelf(rng: Random) -> Piece:
 
 def counter(rng: Random) -> Piece:
     """Return a kitchen counter: fronts, overhanging worktop, a tap."""
-    width, depth, height = rng.uniform(1.2, 2.6), rng.uniform(0.58, 0.65), rng.uniform(0.86, 0.95)
+    width, depth, height = rng.uniform(1.0, 2.3), rng.uniform(0.58, 0.65), rng.uniform(0.86, 0.95)
     tap = rng.uniform(-0.35, 0.35) * width
     doors = round(width / 0.6)
     parts = [
@@ -272,11 +272,11 @@ def pendant_lamp(rng: Random) -> Piece:
 def thing(rng: Random) -> Piece:
     """Return something that lies about: a box, a jar, a pile of books, a screen or a plant."""
     kind = rng.integers(5)
-    width, depth, height = rng.uniform(0.1, 0.3), rng.uniform(0.08, 0.22), rng.uniform(0.06, 0.28)
+    width, depth, height = rng.uniform(0.12, 0.4), rng.uniform(0.1, 0.3), rng.uniform(0.08, 0.35)
     if kind == 0:
         parts = [box(0, 0, 0, width, depth, height)]
     elif kind == 1:
-        parts = [cylinder(0, 0, 0, rng.uniform(0.035, 0.09), height)]
+        parts = [cylinder(0, 0, 0, rng.uniform(0.04, 0.12), height)]
     elif kind == 2:
         parts = [
             box(

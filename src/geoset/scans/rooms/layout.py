@@ -31,16 +31,17 @@ SHELL = 6  # the first pieces of every room: floor, ceiling and four walls
 RELIEF = 0.005  # of doors, windows and pictures
 CELL = 0.05  # of the floor plan
 HEADROOM = 1.85  # what hangs higher is in nobody's way
-ELBOWROOM = 0.3  # least distance of the camera from walls and furniture, in plan
-WALKING_SPACE = 0.12  # least part of the floor on which the camera can walk
+CHEST = 1.0  # what ends lower does not touch the camera of someone who stands close to it
+ELBOWROOM = 0.3  # least distance of the camera from walls and from higher furniture, in plan
+WALKING_SPACE = 0.2  # least part of the floor on which the camera can walk
 
 THEMES = (
     (bed, cabinet, cabinet, table, bookshelf, floor_lamp, chair),
     (sofa, table, sofa, bookshelf, cabinet, floor_lamp, chair),
-    (counter, table, cabinet, counter, chair, bookshelf, sofa),
+    (counter, counter, table, cabinet, chair, bookshelf, bed),
     (table, bookshelf, table, cabinet, chair, floor_lamp, sofa),
 )
-ANYTHING = (bed, bookshelf, cabinet, chair, counter, floor_lamp, sofa, table, thing)
+ANYTHING = (bed, bookshelf, cabinet, chair, counter, floor_lamp, sofa, table, thing, thing)
 FREE_STANDING = (table, chair, sofa, floor_lamp, thing)
 
 
@@ -88,15 +89,18 @@ class Room:
     def walkable(self) -> np.ndarray:
         """Return the (X,Y) bool plan, cells of `CELL`, of where a camera can walk, in one piece."""
         cells = np.ceil(self.size[:2] / CELL).astype(int)
-        free = np.zeros(cells + 2, dtype=bool)
-        free[1:-1, 1:-1] = True
+        floor, air = np.zeros((2, *(cells + 2)), dtype=bool)
+        floor[1:-1, 1:-1] = air[1:-1, 1:-1] = True
         for placed in self.placed[SHELL:]:
             low, high = placed.bounds()
             if low[2] < HEADROOM and placed.piece.name not in FLUSH_CLASSES:
-                i, j = np.floor(low[:2] / CELL).astype(int) + 1
+                i, j = np.maximum(np.floor(low[:2] / CELL).astype(int) + 1, 0)
                 k, m = np.ceil(high[:2] / CELL).astype(int) + 1
-                free[max(i, 0) : k, max(j, 0) : m] = False
-        roomy = ndimage.distance_transform_edt(free)[1:-1, 1:-1] * CELL > ELBOWROOM
+                floor[i:k, j:m] = False
+                if high[2] > CHEST:
+                    air[i:k, j:m] = False
+        roomy = floor & (ndimage.distance_transform_edt(air) * CELL > ELBOWROOM)
+        roomy = roomy[1:-1, 1:-1]
         parts, _ = ndimage.label(roomy)
         sizes = np.bincount(parts.ravel())
         sizes[0] = 0
@@ -159,8 +163,8 @@ def _hang(room: Room, name: str, rng: np.random.Generator) -> None:
         if name == "door":
             width, height, bottom, clear = rng.uniform(0.8, 1.0), rng.uniform(1.95, 2.1), 0.0, 0.7
         elif name == "window":
-            width, height = rng.uniform(0.8, 1.8), rng.uniform(0.8, 1.25)
-            bottom, clear = rng.uniform(0.8, 1.0), 0.3
+            width, height = rng.uniform(0.8, 1.8), rng.uniform(0.7, 1.15)
+            bottom, clear = rng.uniform(0.95, 1.1), 0.3
         else:
             width, height = rng.uniform(0.35, 1.1), rng.uniform(0.35, 0.8)
             bottom, clear = rng.uniform(1.3, 1.6) - height / 2, 0.3
@@ -181,7 +185,7 @@ def _place(
 ) -> None:
     """Put a piece of furniture somewhere that leaves space to walk, if there is such a place."""
     piece = build(rng)
-    for _ in range(25):
+    for _ in range(40):
         if build in FREE_STANDING and rng.random() < 0.5:
             yaw = rng.integers(4) * np.pi / 2 + rng.normal(0, 0.2)
             placed = Placed(piece, np.array([*rng.uniform(0.3, room.size[:2] - 0.3), 0.0]), yaw)
@@ -235,7 +239,7 @@ def _hang_lamps(room: Room, rng: np.random.Generator) -> None:
 def _clutter(room: Room, below: Placed, rng: np.random.Generator) -> None:
     """Let some things, or a lamp, stand on the tops of a piece."""
     for x, y, z, width, depth in below.piece.tops:
-        for _ in range(rng.integers(0, 2 + int(4 * width * depth) + 1)):
+        for _ in range(rng.integers(0, 3 + int(6 * width * depth))):
             lamp = rng.random() < 0.2
             piece = table_lamp(rng) if lamp else thing(rng)
             reach = np.maximum(np.array([width, depth]) / 2 - 0.12, 0)

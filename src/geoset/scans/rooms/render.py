@@ -50,11 +50,13 @@ def render(scene: Scene, camera: Camera, world_from_camera: np.ndarray) -> View:
     )
 
 
-def look(scene: Scene, camera: Camera, world_from_camera: np.ndarray) -> np.ndarray:
-    """Return the depth (H,W) alone."""
+def look(
+    scene: Scene, camera: Camera, world_from_camera: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return depth and piece (position in the scene) at pixel centres, each (H,W)."""
     rays = camera.rays() @ world_from_camera[:3, :3].T
-    depth, _, _ = _surfaces(scene, world_from_camera[:3, 3], rays.reshape(-1, 3))
-    return depth.reshape(camera.height, camera.width)
+    depth, piece, _ = _surfaces(scene, world_from_camera[:3, 3], rays.reshape(-1, 3))
+    return depth.reshape(rays.shape[:2]), piece.reshape(rays.shape[:2])
 
 
 @numba.njit(cache=True)
@@ -165,7 +167,7 @@ def _light(scene, point, normal):
     x = point[0] + OFF_SURFACE * normal[0]
     y = point[1] + OFF_SURFACE * normal[1]
     z = point[2] + OFF_SURFACE * normal[2]
-    fill = 0.75 + 0.25 * normal[2]
+    fill = 0.8 + 0.2 * normal[2] * normal[2]  # floor and ceiling throw back most light
     r, g, b = fill * scene.ambient[0], fill * scene.ambient[1], fill * scene.ambient[2]
     for k in range(len(scene.light)):
         dx, dy, dz = scene.light[k, 0] - x, scene.light[k, 1] - y, scene.light[k, 2] - z

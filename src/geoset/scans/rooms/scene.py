@@ -104,5 +104,5 @@ def _lights(size: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]
     return {
         "light": light,
         "light_color": strength[:, None] * tint,
-        "ambient": rng.uniform(0.12, 0.3) * np.array([1.0, 1.0, 1.0 + rng.uniform(0, 0.1)]),
+        "ambient": rng.uniform(0.1, 0.22) * np.array([1.0, 1.0, 1.0 + rng.uniform(0, 0.1)]),
     }

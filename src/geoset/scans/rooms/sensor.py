@@ -8,7 +8,7 @@ from geoset.scans.rooms.settings import ROOM_CLASSES, RoomSettings
 
 MIDDLE_GREY = 0.26
 GRAZING = 0.15  # cosine of incidence below which depth begins to fail
-EDGE = 0.04  # relative jump of depth between neighbouring pixels
+EDGE = 0.05  # relative jump of depth between neighbouring pixels
 GLASS = ROOM_CLASSES.index("window") + 1
 
 
@@ -38,9 +38,9 @@ def _holes(view: View, rng: np.random.Generator) -> np.ndarray:
     """Return (H,W) bool: grazing surfaces, edges of depth, glass, and blobs anywhere."""
     shape = view.depth.shape
     holes = rng.random(shape) * GRAZING > view.incidence
-    span = ndimage.maximum_filter(view.depth, 3) - ndimage.minimum_filter(view.depth, 3)
-    flat = (view.incidence > 0.3) | (span > 0.2)
-    holes |= (span > EDGE * view.depth) & flat & (rng.random(shape) < 0.5)
+    # On a plane 1 / depth is affine in the image: second differences see edges and nothing else.
+    bend = [np.abs(ndimage.correlate1d(1 / view.depth, [1, -2, 1], axis)) for axis in (0, 1)]
+    holes |= (np.maximum(*bend) * view.depth > EDGE) & (rng.random(shape) < 0.5)
     clouds = ndimage.gaussian_filter(rng.normal(0, 1, shape), 0.03 * shape[1], mode="wrap")
     clouds /= clouds.std() + 1e-9
     holes |= (view.label == GLASS) & (clouds > -0.3)

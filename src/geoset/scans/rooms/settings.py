@@ -47,7 +47,7 @@ class RoomSettings:
     height: int = 96
     width: int = 128
     fov: tuple[float, float] = (60.0, 65.0)
-    furniture: tuple[int, int] = (6, 12)
+    furniture: tuple[int, int] = (8, 16)
     typical_style: float = 0.6
     image_noise: float = 0.01
     depth_noise: float = 0.0007

@@ -36,7 +36,9 @@ class Style:
 ANY = Style(PATTERNS)
 WOOD = (0.05, 0.11)  # hues
 TYPICAL = {
-    "wall": Style(("plain", "speckle", "stripes"), (0.08, 0.17), (0.02, 0.2), (0.75, 0.95)),
+    "wall": Style(
+        ("plain", "plain", "speckle", "stripes"), (0.08, 0.17), (0.02, 0.2), (0.75, 0.95)
+    ),
     "floor": Style(("wood", "tiles", "checks"), WOOD, (0.25, 0.6), (0.35, 0.65), (0.1, 0.4)),
     "ceiling": Style(("plain",), (0.1, 0.17), (0.0, 0.06), (0.88, 0.98)),
     "door": Style(("panels", "wood"), (0.04, 0.1), (0.35, 0.7), (0.4, 0.7)),
