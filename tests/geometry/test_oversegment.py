@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from reference.oversegment import oversegment as reference
 
 from geoset.errors import GeosetError
 from geoset.geometry.oversegment import (
@@ -9,6 +8,7 @@ from geoset.geometry.oversegment import (
     sortable_keys,
     weights_of_keys,
 )
+from reference.oversegment import oversegment as reference
 
 # An open book: spine 0-1 along y, page 2-3 in the floor, page 4-5 in the wall above the spine.
 # Seen from inside, normals are z on the first page, x on the second and (x + z) / 2 on the spine.
