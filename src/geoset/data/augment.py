@@ -123,8 +123,8 @@ def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
 def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
     """Turn the hue of each image by `shift` (B,), in turns; value and saturation stay.
 
-    Hue is that of HSV, with red at 0, green at 1/3 and blue at 2/3 of a turn. Back in RGB, a channel
-    is brightest where the hue is within 1/6 of its own, and darkest where it is over 1/3 away.
+    Hue is that of HSV: red at 0, green at 1/3 and blue at 2/3 of a turn. Back in RGB, a channel is
+    brightest where the hue is within 1/6 of its own, and darkest where it is over 1/3 away.
     """
     red, green, blue = images.split(1, dim=1)
     value = torch.maximum(torch.maximum(red, green), blue)

@@ -1,0 +1,148 @@
+"""What a run reports: `log.jsonl`, TensorBoard scalars, and one line of progress."""
+
+import json
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+SECONDS_BETWEEN_LINES = 10.0  # where there is no terminal
+STEPS_IN_A_RATE = 50
+
+
+class Step(NamedTuple):
+    """One step, as it is logged. Steps count from 1: row 120 belongs to checkpoint 120.
+
+    step, steps: place in the run, and its length; stage_step, stage_steps: the same in the stage
+    terms: named scalars, the loss among them
+    frames: images the step was made of, on all devices
+    wait_seconds: spent waiting for the batch; seconds: the whole step, the wait included
+    """
+
+    step: int
+    steps: int
+    stage: str
+    stage_step: int
+    stage_steps: int
+    terms: Mapping[str, float]
+    lr: float
+    frames: int
+    wait_seconds: float
+    seconds: float
+
+
+class RunLog:
+    """Writes each step to the files of a run folder, and shows progress on standard output.
+
+    done: steps already taken when the run is resumed; rows after them are cut away.
+    """
+
+    def __init__(self, run: Path, done: int = 0, tensorboard: bool = True) -> None:
+        path = run / "log.jsonl"
+        _cut_rows_after(path, done)
+        self._file = path.open("a")
+        self._board = None
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(run / "tensorboard"), purge_step=done + 1)
+        console = Console()
+        self._live = Live(console=console) if console.is_terminal else None
+        self._recent: deque[Step] = deque(maxlen=STEPS_IN_A_RATE)
+        self._printed_at = -math.inf
+
+    def __enter__(self) -> "RunLog":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self._live.stop()
+        if self._board:
+            self._board.close()
+        self._file.close()
+
+    def write(self, step: Step) -> None:
+        """Add `step` to the log and to TensorBoard, and show it."""
+        terms = {k: v if math.isfinite(v) else None for k, v in step.terms.items()}
+        row = {"step": step.step, "stage": step.stage, **terms, "lr": step.lr}
+        row |= {"frames": step.frames, "wait_s": step.wait_seconds, "step_s": step.seconds}
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+        if self._board:
+            for name, value in (step.terms | {"lr": step.lr}).items():
+                self._board.add_scalar(f"{step.stage}/{name}", value, step.step)
+
+        self._recent.append(step)
+        if self._live:
+            line = Text(progress_line(self._recent), no_wrap=True, overflow="ellipsis")
+            self._live.update(line)
+        elif (
+            step.stage_step == step.stage_steps
+            or time.monotonic() - self._printed_at > SECONDS_BETWEEN_LINES
+        ):
+            print(progress_line(self._recent), flush=True)
+            self._printed_at = time.monotonic()
+
+    def sync(self) -> None:
+        """Make sure that the rows so far are on the disk."""
+        os.fsync(self._file.fileno())
+
+
+def progress_line(recent: deque[Step]) -> str:
+    """Describe the last of the `recent` steps, with rates measured over all of them."""
+    last = recent[-1]
+    seconds = sum(step.seconds for step in recent)
+    frames = sum(step.frames for step in recent)
+    wait = sum(step.wait_seconds for step in recent)
+    left = round((last.steps - last.step) * seconds / len(recent))
+    parts = [
+        f"{last.stage} {last.stage_step}/{last.stage_steps}",
+        f"ETA {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}",
+        f"{frames / seconds:.1f} frames/s",
+        f"{wait / seconds:.0%} waiting for data",
+        f"lr {last.lr:.3g}",
+        *(f"{name} {value:.4g}" for name, value in last.terms.items()),
+    ]
+    return " | ".join(parts)
+
+
+def read_log(run: Path) -> list[dict]:
+    """Return the rows of the run's log; a last line cut short by a kill is left out."""
+    return [row for row, _ in _rows(run / "log.jsonl")]
+
+
+def _cut_rows_after(path: Path, step: int) -> None:
+    """Shorten the log to the rows up to `step`."""
+    if not path.exists():
+        return
+    kept = [end for row, end in _rows(path) if row["step"] <= step]
+    os.truncate(path, kept[-1] if kept else 0)
+
+
+def _rows(path: Path) -> Iterator[tuple[dict, int]]:
+    """Yield each row and the byte at which it ends, up to the first that was not written whole."""
+    end = 0
+    for line in path.read_bytes().splitlines(keepends=True):
+        if not line.endswith(b"\n"):
+            return
+        try:
+            row = json.loads(line)
+        except ValueError:
+            return
+        end += len(line)
+        yield row, end

@@ -1,0 +1,95 @@
+"""`run.json`: what a run folder holds, and whether a run may go on in it."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from geoset import __version__
+from geoset.errors import GeosetError
+from geoset.files import atomic_write
+from geoset.training.stage import Stage
+
+
+def plan_run(
+    stages: Sequence[Stage], settings: Mapping[str, Any], seed: int, devices: int
+) -> dict[str, Any]:
+    """Return what a run is a function of, beside code and data, as JSON holds it."""
+    plan = {
+        "seed": seed,
+        "devices": devices,
+        "stages": [
+            {"name": stage.name, "steps": stage.steps, "optimizer": asdict(stage.optimizer)}
+            for stage in stages
+        ],
+        "settings": dict(settings),
+    }
+    return json.loads(json.dumps(plan))
+
+
+def check_run(run: Path, plan: dict[str, Any], resume: bool) -> bool:
+    """Return whether `run` holds a run, to be resumed. Reads only.
+
+    Args:
+        run: the run folder; it need not exist.
+        plan: from `plan_run`.
+        resume: go on with the run that is there, if any.
+
+    Raises:
+        GeosetError: the folder holds a run and `resume` is off, or one of another plan.
+    """
+    path = run / "run.json"
+    if not path.exists():
+        return False
+    if not resume:
+        raise GeosetError(
+            f"{run} already holds a run. Continue it with --resume, or choose another folder "
+            "with --out."
+        )
+    difference = _first_difference(json.loads(path.read_text())["plan"], plan)
+    if difference:
+        name, before, now = difference
+        raise GeosetError(
+            f"{run} cannot be resumed with other settings: {name} was {before!r}, now it is "
+            f"{now!r}. Resume with the former settings (they are in {path}), or start a new run in "
+            "another folder with --out."
+        )
+    return True
+
+
+def describe_run(run: Path, plan: dict[str, Any], device: torch.device) -> None:
+    """Write `run.json`: the plan, versions and hardware."""
+    on_gpu = device.type == "cuda"
+    description = {
+        "plan": plan,
+        "versions": {
+            "geoset": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+        },
+        "hardware": {
+            "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
+            "cores": os.cpu_count(),
+            "platform": platform.platform(),
+        },
+    }
+    atomic_write(run / "run.json", json.dumps(description, indent=2) + "\n")
+
+
+def _first_difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:
+    """Return the dotted name and the two values of the first difference, or None."""
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        before, now = dict(enumerate(before)), dict(enumerate(now))
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return (name, before, now) if before != now else None
+    for key in before | now:
+        inner = f"{name}.{key}" if name else str(key)
+        difference = _first_difference(before.get(key), now.get(key), inner)
+        if difference:
+            return difference
+    return None

@@ -1,0 +1,43 @@
+"""What the training loop is given for each part of a run."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from geoset.errors import GeosetError
+from geoset.training.schedule import OptimizerSettings
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a run: how long it trains, on what, and for which loss.
+
+    name: for the log, and the file `stage-<name>.safetensors`
+    steps: how many
+    optimizer: of this stage alone; it starts afresh
+    batches: called with (first step of the stage to yield, rank, number of processes), yields the
+        batches from that step on. A batch must be a function of the seed, its step and the rank
+        alone. It is tensors in any nesting of dicts, lists and named tuples, or has a method
+        `to(device)` that returns it moved. If it has a method `describe()`, errors quote that.
+    compute: called with (model, batch, generator), returns named scalars: "loss", to be minimised,
+        and whatever else is to be logged, the same names at every step. The generator lives on the
+        CPU, and is seeded by seed, stage, step and rank. Call the model itself, not its parts.
+    frames_per_batch: images in one batch of one process
+
+    Raises:
+        GeosetError: a stage without steps.
+    """
+
+    name: str
+    steps: int
+    optimizer: OptimizerSettings
+    batches: Callable[[int, int, int], Iterator[Any]]
+    compute: Callable[[nn.Module, Any, torch.Generator], Mapping[str, Tensor | float]]
+    frames_per_batch: int
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise GeosetError(f"stage '{self.name}' has {self.steps} steps; expected 1 or more")
