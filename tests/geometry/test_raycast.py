@@ -3,7 +3,7 @@ import pytest
 
 from geoset.errors import GeosetError
 from geoset.geometry import raycast
-from geoset.geometry.camera import Camera
+from geoset.geometry.camera import Camera, transform
 from geoset.geometry.mesh import TriangleMesh
 from geoset.geometry.raycast import Raycaster
 from reference.raycast import cast as reference
@@ -147,6 +147,34 @@ def test_no_ray_leaves_a_closed_box(backend):
             vertex_map, depth = caster.cast(camera, world_from_camera)
             assert (vertex_map >= 0).all()
             assert depth[6, 8] == pytest.approx(2, abs=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_rays_at_the_very_vertices_of_a_wall_meet_it(backend):
+    # The camera's pixels are as far apart as the vertices, and shifted onto them.
+    mesh, spacing = box(60), ROOM / 60
+    for seed in range(10):
+        world_from_room = pose(seed, (3, -4, 5))
+        room_from_camera = np.eye(4)
+        room_from_camera[:3, 3] = eye = ROOM * np.random.default_rng(seed).uniform(0.2, 0.8, 3)
+        focal = (ROOM - eye)[2] / spacing[:2]
+        center = 0.5 + eye[:2] / spacing[:2] - 1
+        K = np.array([[focal[0], 0, center[0]], [0, focal[1], center[1]], [0, 0, 1]])
+        turned = TriangleMesh(transform(world_from_room, mesh.vertices), mesh.faces)
+        caster = Raycaster(turned, backend)
+        vertex_map, _ = caster.cast(Camera(K, 59, 59), world_from_room @ room_from_camera)
+        wall = np.arange(5 * 61**2, 6 * 61**2).reshape(61, 61).T
+        np.testing.assert_array_equal(vertex_map, wall[1:-1, 1:-1])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_near_limit_is_a_plane_of_the_camera(backend):
+    # A floor 0.75 mm under the eye is met at z = 0.75 mm / slope; the slopes are 0, 0.5, 1, 1.5.
+    floor = np.array([[-9, 7.5e-4, -9], [9, 7.5e-4, -9], [0, 7.5e-4, 9]])
+    camera = Camera(np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1.0]]), 1, 4)
+    caster = Raycaster(TriangleMesh(floor, np.array([[0, 1, 2]])), backend)
+    _, depth = caster.cast(camera, np.eye(4))
+    np.testing.assert_allclose(depth[:, 0], [0, 1.5e-3, 0, 0], atol=1e-6)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

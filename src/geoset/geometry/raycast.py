@@ -62,7 +62,7 @@ class Raycaster:
             return rasterize(self.mesh, camera, world_from_camera)
         rays = camera.rays().reshape(-1, 3)
         vertices, depth = self._hits(rays, world_from_camera)
-        # Embree misses some rays (1 in 10,000) that meet a vertex exactly: try beside it
+        # embree misses up to 1 % of the rays that meet a vertex exactly: try beside it
         missed = np.flatnonzero(vertices < 0)
         if len(missed):
             nudged = rays[missed] + (NUDGE, NUDGE / 2, 0)

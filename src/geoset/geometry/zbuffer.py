@@ -1,9 +1,10 @@
 """A z-buffer rasteriser: what each pixel of a camera sees of a mesh, without a ray tracing library.
 
-A pixel's ray d meets the triangle (a, b, c) when d.(b x c), d.(c x a) and d.(a x b) have one sign;
-divided by their sum they are the perspective-correct barycentric weights, and a.(b x c) divided by
-it is the depth (homogeneous rasterisation, Olano and Greer 1997). Two triangles compute exactly
-opposite values along a shared edge, so no ray slips through.
+Coordinates are sheared so that the pixel's ray becomes the z axis; the areas that the origin spans
+with the edges of the flattened triangle are its barycentric weights, perspective included (Woop,
+Benthin and Wald, Watertight Ray/Triangle Intersection, JCGT 2013). Neighbours see their shared
+vertices at the same place, and rounding never turns the sign of an area, though it may make it 0:
+no ray slips through between them.
 """
 
 import numpy as np
@@ -20,7 +21,8 @@ def rasterize(
     mesh: TriangleMesh, camera: Camera, world_from_camera: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return what `Raycaster.cast` does; of faces at one depth the first in the mesh wins."""
-    vertices = transform(invert(world_from_camera), mesh.vertices.astype(np.float64))
+    with np.errstate(invalid="ignore"):  # of vertices without faces, which may be infinite
+        vertices = transform(invert(world_from_camera), mesh.vertices.astype(np.float64))
     vertex_map = np.full((camera.height, camera.width), -1, dtype=np.int32)
     depth = np.full((camera.height, camera.width), np.inf)
     draw_faces(vertices, mesh.faces, camera.rays(), camera.K, vertex_map, depth)
@@ -36,18 +38,17 @@ def draw_faces(vertices, faces, rays, K, vertex_map, depth):
         if left > right or top > bottom:
             continue
         a, b, c = corners
-        bc, ca, ab = cross(b, c), cross(c, a), cross(a, b)
-        volume = dot(a, bc)
-        z_min, z_max = min(a[2], b[2], c[2]), max(a[2], b[2], c[2])
         for y in range(top, bottom + 1):
             for x in range(left, right + 1):
-                ray = rays[y, x]
-                wa, wb, wc = dot(ray, bc), dot(ray, ca), dot(ray, ab)
+                right_slope, down_slope = rays[y, x, 0], rays[y, x, 1]
+                ax, ay = a[0] - right_slope * a[2], a[1] - down_slope * a[2]
+                bx, by = b[0] - right_slope * b[2], b[1] - down_slope * b[2]
+                cx, cy = c[0] - right_slope * c[2], c[1] - down_slope * c[2]
+                wa, wb, wc = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
                 total = wa + wb + wc
                 if total == 0 or min(wa, wb, wc) < 0 < max(wa, wb, wc):
                     continue
-                # the clip only matters where the triangle is seen edge-on and rounding rules
-                z = min(max(volume / total, z_min), z_max)
+                z = (wa * a[2] + wb * b[2] + wc * c[2]) / total
                 if NEAR <= z < depth[y, x]:
                     depth[y, x] = z
                     wa, wb, wc = abs(wa), abs(wb), abs(wc)
@@ -85,15 +86,3 @@ def pixel_box(corners, K, shape):
     if left > right or top > bottom:
         return 0, -1, 0, -1
     return int(left), int(right), int(top), int(bottom)
-
-
-@njit(cache=True, nogil=True, inline="always")
-def cross(p, q):
-    """Return p x q as three numbers."""
-    return p[1] * q[2] - p[2] * q[1], p[2] * q[0] - p[0] * q[2], p[0] * q[1] - p[1] * q[0]
-
-
-@njit(cache=True, nogil=True, inline="always")
-def dot(p, q):
-    """Return p.q."""
-    return p[0] * q[0] + p[1] * q[1] + p[2] * q[2]
