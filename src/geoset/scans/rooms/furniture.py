@@ -5,6 +5,7 @@ its front, z up from the floor. Sizes are those of ordinary furniture, in metres
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -35,19 +36,22 @@ class Piece:
     parts: list[Part]
     tops: list[tuple[float, float, float, float, float]] = field(default_factory=list)
 
+    @cached_property
     def bounds(self) -> np.ndarray:
-        """Return (2,3) lowest and highest coordinates in the frame of the piece."""
+        """Lowest and highest coordinates in the frame of the piece, (2,3)."""
         centres = np.array([part.centre for part in self.parts])
         halves = np.array([part.half for part in self.parts])
         return np.stack([(centres - halves).min(axis=0), (centres + halves).max(axis=0)])
 
 
-def box(x, y, bottom, width, depth, height, accent=False) -> Part:
+def box(
+    x: float, y: float, bottom: float, width: float, depth: float, height: float, accent=False
+) -> Part:
     """Return the box that stands on z = `bottom` with its middle over (x, y)."""
     return Part((x, y, bottom + height / 2), (width / 2, depth / 2, height / 2), accent=accent)
 
 
-def cylinder(x, y, bottom, radius, height, accent=False) -> Part:
+def cylinder(x: float, y: float, bottom: float, radius: float, height: float, accent=False) -> Part:
     """Return the upright cylinder that stands on z = `bottom` with its axis over (x, y)."""
     return Part((x, y, bottom + height / 2), (radius, radius, height / 2), True, accent)
 
@@ -234,39 +238,24 @@ def floor_lamp(rng: Random) -> Piece:
     """Return a lamp with a foot, a pole and a shade."""
     height, radius = rng.uniform(1.35, 1.8), rng.uniform(0.14, 0.24)
     shade = rng.uniform(0.2, 0.35)
-    return Piece(
-        "lamp",
-        [
-            cylinder(0, 0, 0, 0.15, 0.03, True),
-            cylinder(0, 0, 0, 0.02, height - shade, True),
-            cylinder(0, 0, height - shade, radius, shade),
-        ],
-    )
+    foot, pole = cylinder(0, 0, 0, 0.15, 0.03, True), cylinder(0, 0, 0, 0.02, height - shade, True)
+    return Piece("lamp", [foot, pole, cylinder(0, 0, height - shade, radius, shade)])
 
 
 def table_lamp(rng: Random) -> Piece:
     """Return a small lamp to stand on other furniture."""
     height, radius = rng.uniform(0.3, 0.5), rng.uniform(0.08, 0.15)
-    return Piece(
-        "lamp",
-        [
-            cylinder(0, 0, 0, 0.7 * radius, 0.02, True),
-            cylinder(0, 0, 0, 0.02, 0.6 * height, True),
-            cylinder(0, 0, 0.5 * height, radius, 0.5 * height),
-        ],
-    )
+    foot = cylinder(0, 0, 0, 0.7 * radius, 0.02, True)
+    pole = cylinder(0, 0, 0, 0.02, 0.6 * height, True)
+    return Piece("lamp", [foot, pole, cylinder(0, 0, 0.5 * height, radius, 0.5 * height)])
 
 
 def pendant_lamp(rng: Random) -> Piece:
     """Return a lamp that hangs down from z = 0."""
     drop, radius, shade = rng.uniform(0.12, 0.5), rng.uniform(0.12, 0.28), rng.uniform(0.08, 0.2)
-    return Piece(
-        "lamp",
-        [
-            cylinder(0, 0, -drop, 0.012, drop, True),
-            cylinder(0, 0, -drop, radius, shade),
-        ],
-    )
+    shade = min(shade, drop)
+    cord = cylinder(0, 0, -drop, 0.012, drop, True)
+    return Piece("lamp", [cord, cylinder(0, 0, -drop, radius, shade)])
 
 
 def thing(rng: Random) -> Piece:
@@ -278,27 +267,17 @@ def thing(rng: Random) -> Piece:
     elif kind == 1:
         parts = [cylinder(0, 0, 0, rng.uniform(0.04, 0.12), height)]
     elif kind == 2:
+        sizes = rng.uniform(0.15, 0.3, (rng.integers(2, 5), 2))
+        shift = rng.uniform(-0.015, 0.015, sizes.shape)
         parts = [
-            box(
-                *rng.uniform(-0.015, 0.015, 2),
-                0.04 * k,
-                *rng.uniform(0.14, 0.25, 2),
-                0.04,
-                k % 2 == 1,
-            )
-            for k in range(rng.integers(2, 5))
+            box(*shift[k], 0.04 * k, *sizes[k], 0.04, accent=k % 2 == 1) for k in range(len(sizes))
         ]
     elif kind == 3:
         screen = rng.uniform(0.4, 0.6)
-        parts = [
-            box(0, 0, 0, 0.2, 0.14, 0.015),
-            box(0, -0.02, 0, 0.04, 0.03, 0.15),
-            box(0, 0.01, 0.1, screen, 0.03, 0.6 * screen, True),
-        ]
+        foot, stand = box(0, 0, 0, 0.2, 0.14, 0.015), box(0, -0.02, 0, 0.04, 0.03, 0.15)
+        parts = [foot, stand, box(0, 0.01, 0.1, screen, 0.03, 0.6 * screen, True)]
     else:
-        parts = [
-            cylinder(0, 0, 0, 0.07, 0.13),
-            cylinder(0, 0, 0.13, 0.015, 0.08),
-            cylinder(0, 0, 0.2, rng.uniform(0.07, 0.13), rng.uniform(0.1, 0.2), True),
-        ]
+        pot, stem = cylinder(0, 0, 0, 0.07, 0.13), cylinder(0, 0, 0.13, 0.015, 0.08)
+        radius, leaves = rng.uniform(0.07, 0.13), rng.uniform(0.1, 0.2)
+        parts = [pot, stem, cylinder(0, 0, 0.2, radius, leaves, True)]
     return Piece("object", parts)

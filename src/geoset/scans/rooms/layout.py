@@ -5,6 +5,7 @@ World axes: x and y along the walls, z up, the origin in a lower corner of the r
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
@@ -24,7 +25,7 @@ from geoset.scans.rooms.furniture import (
     table_lamp,
     thing,
     wall_cabinet,
-)  # fmt: skip
+)
 from geoset.scans.rooms.settings import FLUSH_CLASSES, RoomSettings
 
 SHELL = 6  # the first pieces of every room: floor, ceiling and four walls
@@ -58,9 +59,10 @@ class Placed:
         c, s = np.cos(self.yaw), np.sin(self.yaw)
         return points @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) + self.position
 
+    @cached_property
     def bounds(self) -> np.ndarray:
-        """Return (2,3) lowest and highest world coordinates."""
-        corners = np.stack(np.meshgrid(*self.piece.bounds().T, indexing="ij"), axis=-1)
+        """Lowest and highest world coordinates, (2,3)."""
+        corners = np.stack(np.meshgrid(*self.piece.bounds.T, indexing="ij"), axis=-1)
         corners = self.to_world(corners.reshape(-1, 3))
         return np.stack([corners.min(axis=0), corners.max(axis=0)])
 
@@ -80,10 +82,10 @@ class Room:
 
     def fits(self, new: Placed, beside: Placed | None = None) -> bool:
         """Whether `new` lies inside the room and meets nothing else but `beside`."""
-        low, high = new.bounds()
+        low, high = new.bounds
         if (low < -1e-9).any() or (high > self.size + 1e-9).any():
             return False
-        others = [p.bounds() for p in self.placed[SHELL:] if p is not beside]
+        others = [p.bounds for p in self.placed[SHELL:] if p is not beside]
         return not any(_meet((low, high), other) for other in others + self.reserved)
 
     def walkable(self) -> np.ndarray:
@@ -92,7 +94,7 @@ class Room:
         floor, air = np.zeros((2, *(cells + 2)), dtype=bool)
         floor[1:-1, 1:-1] = air[1:-1, 1:-1] = True
         for placed in self.placed[SHELL:]:
-            low, high = placed.bounds()
+            low, high = placed.bounds
             if low[2] < HEADROOM and placed.piece.name not in FLUSH_CLASSES:
                 i, j = np.maximum(np.floor(low[:2] / CELL).astype(int) + 1, 0)
                 k, m = np.ceil(high[:2] / CELL).astype(int) + 1
@@ -132,11 +134,11 @@ def furnish(rng: np.random.Generator, settings: RoomSettings) -> Room:
 
 
 def _shell(size: np.ndarray) -> list[Placed]:
-    """Return floor, ceiling and walls: slabs 10 cm thick around the room."""
+    """Return floor, ceiling and walls: slabs 10 cm thick around the room, overlapping outside."""
     x, y, z = size
     slabs = [
-        ("floor", box(x / 2, y / 2, -0.1, x, y, 0.1)),
-        ("ceiling", box(x / 2, y / 2, z, x, y, 0.1)),
+        ("floor", box(x / 2, y / 2, -0.1, x + 0.2, y + 0.2, 0.1)),
+        ("ceiling", box(x / 2, y / 2, z, x + 0.2, y + 0.2, 0.1)),
         ("wall", box(x / 2, -0.05, 0, x + 0.2, 0.1, z)),
         ("wall", box(x / 2, y + 0.05, 0, x + 0.2, 0.1, z)),
         ("wall", box(-0.05, y / 2, 0, 0.1, y, z)),
@@ -147,7 +149,7 @@ def _shell(size: np.ndarray) -> list[Placed]:
 
 def _against_wall(size: np.ndarray, piece: Piece, rng: np.random.Generator, gap: float) -> Placed:
     """Return the piece with its back `gap` from a random wall, somewhere along it."""
-    low, high = piece.bounds()
+    low, high = piece.bounds
     wall = rng.integers(4)
     along = size[wall % 2]
     offset = rng.uniform(-low[0], max(along - high[0], -low[0] + 1e-3))
@@ -172,11 +174,9 @@ def _hang(room: Room, name: str, rng: np.random.Generator) -> None:
         placed = _against_wall(room.size, piece, rng, 0.0)
         in_front = Piece(name, [box(0, clear / 2, bottom, width + 0.1, clear, height)])
         zone = Placed(in_front, placed.position, placed.yaw)
-        if room.fits(placed) and not any(
-            _meet(zone.bounds(), p.bounds()) for p in room.placed[SHELL:]
-        ):
+        if room.fits(placed) and not any(_meet(zone.bounds, p.bounds) for p in room.placed[SHELL:]):
             room.placed.append(placed)
-            room.reserved.append(zone.bounds())
+            room.reserved.append(zone.bounds)
             return
 
 
@@ -196,7 +196,7 @@ def _place(
                 _seat(room, placed, rng)
             elif build is counter and rng.random() < 0.7:
                 above = wall_cabinet(rng, 2 * piece.parts[1].half[0])
-                shift = above.bounds()[0, 1] - piece.bounds()[0, 1]
+                shift = above.bounds[0, 1] - piece.bounds[0, 1]
                 place = placed.to_world(np.array([0.0, -shift, 0.0]))
                 _add(room, Placed(above, place, placed.yaw), beside=placed)
             return
@@ -216,16 +216,11 @@ def _add(room: Room, new: Placed, beside: Placed | None = None) -> bool:
 def _seat(room: Room, at: Placed, rng: np.random.Generator) -> None:
     """Put up to four chairs of a kind at the sides of a table, drawn up to it more or less."""
     seat = chair(rng)
-    high = at.piece.bounds()[1]
+    high = at.piece.bounds[1]
     for side in rng.permutation(4)[: rng.integers(0, 5)]:
-        reach = high[1 - side % 2] + rng.uniform(0.05, 0.35)
-        yaw = side * np.pi / 2
-        place = reach * np.array([np.sin(yaw), -np.cos(yaw), 0.0])
-        _add(
-            room,
-            Placed(seat, at.to_world(place), at.yaw + yaw + rng.normal(0, 0.15)),
-            beside=at,
-        )
+        reach, yaw = high[1 - side % 2] + rng.uniform(0.05, 0.35), side * np.pi / 2
+        place = at.to_world(reach * np.array([np.sin(yaw), -np.cos(yaw), 0.0]))
+        _add(room, Placed(seat, place, at.yaw + yaw + rng.normal(0, 0.15)), beside=at)
 
 
 def _hang_lamps(room: Room, rng: np.random.Generator) -> None:

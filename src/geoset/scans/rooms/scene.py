@@ -42,7 +42,7 @@ class Scene(NamedTuple):
 def dress(room: Room, rng: np.random.Generator, typical_style: float) -> Scene:
     """Draw textures and lights for a room and return all of it."""
     pieces = [placed.piece for placed in room.placed]
-    bounds = np.stack([piece.bounds() for piece in pieces])
+    bounds = np.stack([piece.bounds for piece in pieces])
     middle = np.stack(
         [p.to_world(b.mean(axis=0)) for p, b in zip(room.placed, bounds, strict=True)]
     )
@@ -98,6 +98,7 @@ def _lights(size: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]
         ]
     )
     strength = rng.uniform(0.5, 1.0, count)
+    # Larger rooms have stronger lamps; the factor makes the light on a wall about 0.3 to 1.
     strength *= rng.uniform(0.10, 0.16) * size[0] * size[1] / strength.sum()
     warmth = rng.uniform(-0.12, 0.12, count)
     tint = np.stack([1 + warmth, np.ones(count), 1 - warmth], axis=1)

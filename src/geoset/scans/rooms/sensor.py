@@ -6,9 +6,11 @@ from scipy import ndimage
 from geoset.scans.rooms.render import View
 from geoset.scans.rooms.settings import ROOM_CLASSES, RoomSettings
 
-MIDDLE_GREY = 0.26
+GAIN = 0.74  # exposure that shows a view of ordinary brightness well
+ORDINARY = 0.35  # brightness of a lit room, linear
 GRAZING = 0.15  # cosine of incidence below which depth begins to fail
 EDGE = 0.05  # relative jump of depth between neighbouring pixels
+BLOB = 0.03  # size of holes, as a part of the image's width
 GLASS = ROOM_CLASSES.index("window") + 1
 
 
@@ -18,7 +20,7 @@ def develop(
     """Return (H,W,3) uint8 sRGB-like colour: exposed for the view, balanced, noisy."""
     brightness = np.exp(np.log(view.color.mean(axis=2) + 1e-3).mean())
     # Cameras even out most of what differs in brightness, not all.
-    gain = exposure * MIDDLE_GREY * brightness**-0.8 * 0.35**-0.2
+    gain = exposure * GAIN * (ORDINARY / brightness) ** 0.8
     display = (1 - np.exp(-gain * white_balance * view.color)) ** (1 / 2.2)
     display = display + rng.normal(0, noise, display.shape)
     return np.clip(np.rint(255 * display), 0, 255).astype(np.uint8)
@@ -41,7 +43,7 @@ def _holes(view: View, rng: np.random.Generator) -> np.ndarray:
     # On a plane 1 / depth is affine in the image: second differences see edges and nothing else.
     bend = [np.abs(ndimage.correlate1d(1 / view.depth, [1, -2, 1], axis)) for axis in (0, 1)]
     holes |= (np.maximum(*bend) * view.depth > EDGE) & (rng.random(shape) < 0.5)
-    clouds = ndimage.gaussian_filter(rng.normal(0, 1, shape), 0.03 * shape[1], mode="wrap")
+    clouds = ndimage.gaussian_filter(rng.normal(0, 1, shape), BLOB * shape[1], mode="wrap")
     clouds /= clouds.std() + 1e-9
     holes |= (view.label == GLASS) & (clouds > -0.3)
     return holes | (clouds < rng.uniform(-3.5, -2.2))

@@ -71,7 +71,9 @@ def _steps(
     return choices
 
 
-def _pose(x, y, heading, height, pitch, roll) -> np.ndarray:
+def _pose(
+    x: float, y: float, heading: float, height: float, pitch: float, roll: float
+) -> np.ndarray:
     """Return `world_from_camera` for angles in degrees; pitch is up, roll clockwise."""
     h, p, r = np.radians([heading, pitch, roll])
     forward = np.array([np.cos(h) * np.cos(p), np.sin(h) * np.cos(p), np.sin(p)])

@@ -30,21 +30,22 @@ def write_room(path: str | Path, seed: int, settings: RoomSettings | None = None
     (4x4 world_from_camera, z up), `label/000000.png` (16 bit, id k is line k of `classes.txt`) and
     `instance/000000.png` (16 bit, label * 1000 + number), `intrinsics_color.txt` and
     `intrinsics_depth.txt` (4x4, the centre given for whole-numbered pixel centres, as ScanNet
-    does), `room.json` (what it was made from). `classes.txt` is written last: a folder that has it
-    is complete and left as it is.
+    does), `room.json` (seed and settings). `classes.txt` is written last: a folder that has it is
+    complete and left as it is; one that has not is finished by the same call.
 
     Raises:
-        GeosetError: the folder holds another room, or cannot be written; or the seed is negative.
+        GeosetError: the folder holds something else or cannot be written, or the seed is negative.
     """
     path, settings = Path(path), settings or RoomSettings()
     if seed < 0:
         raise GeosetError(f"write_room: seed is {seed}, expected 0 or more")
     origin = json.dumps({"seed": int(seed), **asdict(settings)}, indent=1)
-    if _is_written(path, origin):
+    for folder in (path, *(path / kind for kind in KINDS)):
+        remove_partial(folder)
+    _check_free(path, origin)
+    if (path / "classes.txt").exists():
         return
-    for kind in KINDS:
-        remove_partial(path / kind)
-    remove_partial(path)
+    atomic_write(path / "room.json", origin + "\n")
     # One stream of random numbers each, so that more frames do not change the room.
     plan, looks, steps, shots = np.random.default_rng(seed).spawn(4)
     room = furnish(plan, settings)
@@ -65,21 +66,21 @@ def write_room(path: str | Path, seed: int, settings: RoomSettings | None = None
     intrinsics[:2, 2] -= 0.5
     atomic_write(path / "intrinsics_color.txt", _matrix(intrinsics))
     atomic_write(path / "intrinsics_depth.txt", _matrix(intrinsics))
-    atomic_write(path / "room.json", origin + "\n")
     atomic_write(path / "classes.txt", "".join(f"{name}\n" for name in ROOM_CLASSES))
 
 
-def _is_written(path: Path, origin: str) -> bool:
-    """Whether the room of `origin` is there already, complete."""
-    if not (path / "classes.txt").exists():
-        return False
+def _check_free(path: Path, origin: str) -> None:
+    """Raise GeosetError unless `path` is new, empty, or holds (part of) the room of `origin`."""
     made_from = path / "room.json"
-    if not made_from.exists() or json.loads(made_from.read_text()) != json.loads(origin):
+    if made_from.exists():
+        free = json.loads(made_from.read_text()) == json.loads(origin)
+    else:
+        free = not path.is_dir() or not any(path.iterdir())
+    if not free:
         raise GeosetError(
-            f"{path}: holds a scan made from other settings than the ones asked for "
-            f"(see {made_from.name}); remove the folder, or write to another one"
+            f"{path}: holds something other than the room asked for (room.json there, if any, says "
+            "what); remove the folder, or write to another one"
         )
-    return True
 
 
 def _camera(settings: RoomSettings, rng: np.random.Generator) -> Camera:
