@@ -116,7 +116,7 @@ def _meet(a, b) -> bool:
 def furnish(rng: np.random.Generator, settings: RoomSettings) -> Room:
     """Return a room with doors, windows, pictures, furniture and things lying about."""
     size = np.array([rng.uniform(3, 6), rng.uniform(3, 6), rng.uniform(2.4, 3.0)])
-    room = Room(size, _shell(size))
+    room = Room(size, shell(size))
     for name, count in (("door", rng.integers(1, 3)), ("window", rng.integers(1, 4))):
         for _ in range(count):
             _hang(room, name, rng)
@@ -133,7 +133,7 @@ def furnish(rng: np.random.Generator, settings: RoomSettings) -> Room:
     return room
 
 
-def _shell(size: np.ndarray) -> list[Placed]:
+def shell(size: np.ndarray) -> list[Placed]:
     """Return floor, ceiling and walls: slabs 10 cm thick around the room, overlapping outside."""
     x, y, z = size
     slabs = [
