@@ -6,7 +6,7 @@ from scipy import ndimage
 from geoset.errors import GeosetError
 from geoset.geometry.camera import Camera, invert, transform, why_not_rigid
 from geoset.scans.rooms import FLUSH_CLASSES, ROOM_CLASSES, RoomSettings, write_room
-from geoset.scans.rooms.furniture import Piece, box
+from geoset.scans.rooms.furniture import Piece, box, cylinder
 from geoset.scans.rooms.layout import ELBOWROOM, SHELL, Placed, Room, furnish, shell
 from geoset.scans.rooms.render import View, look, render
 from geoset.scans.rooms.scene import dress
@@ -189,6 +189,19 @@ class TestGeometry:
         expected, expected_piece = nearest_hits(room, pose[:3, 3], rays)
         np.testing.assert_allclose(depth.ravel(), expected, rtol=1e-9)
         assert (piece.ravel() == expected_piece).mean() > 0.999
+
+    def test_incidence_on_a_cylinder(self):
+        # From far away rays are parallel: s beside the axis the cosine is sqrt(1 - (s / r)^2).
+        size = np.array([40, 40, 2.5])
+        post = Placed(Piece("lamp", [cylinder(0, 0, 0, 0.2, 2)]), np.array([39, 20, 0.0]), 0.7)
+        scene = dress(Room(size, [*shell(size), post]), np.random.default_rng(0), 1.0)
+        for side in (0.0, 0.05, 0.12, 0.19):
+            pixel = Camera(np.array([[1e5, 0, 0.5], [0, 1e5, 0.5], [0, 0, 1]]), 1, 1)
+            view = render(scene, pixel, facing(1, 20 + side, 1, 0.0))
+            assert view.label[0, 0] == ROOM_CLASSES.index("lamp") + 1
+            expected = np.sqrt(1 - (side / 0.2) ** 2)
+            assert view.incidence[0, 0] == pytest.approx(expected, abs=1e-6)
+            assert view.depth[0, 0] == pytest.approx(38 - 0.2 * expected, abs=1e-6)
 
     def test_flush_classes_lie_flush(self):
         seen = set()
