@@ -76,14 +76,14 @@ def test_reads_past_extra_properties_and_elements(tmp_path, file_format, last):
 @pytest.mark.parametrize("file_format", FORMATS)
 @pytest.mark.parametrize(("kind", "full"), [("uchar", 255), ("float", 1.0)])
 def test_reads_colours(tmp_path, file_format, kind, full):
-    rows = [[*point, 0, full, full / 255 * 51] for point in POINTS.tolist()]
+    rows = [[*point, 0, full, full / 255 * 200] for point in POINTS.tolist()]
     if kind == "uchar":
         rows = [[*row[:5], int(row[5])] for row in rows]
     names = [f"float {axis}" for axis in "xyz"] + [f"{kind} {c}" for c in ("red", "green", "blue")]
     path = make_ply(tmp_path / "a.ply", file_format, ("vertex", names, rows))
     mesh = read_ply(path)
     assert mesh.colors.dtype == np.uint8
-    np.testing.assert_array_equal(mesh.colors, [[0, 255, 51]] * 5)
+    np.testing.assert_array_equal(mesh.colors, [[0, 255, 200]] * 5)
     assert mesh.faces.shape == (0, 3)
     assert read_ply_properties(path) == {}
 

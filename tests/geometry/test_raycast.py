@@ -169,12 +169,13 @@ def test_rays_at_the_very_vertices_of_a_wall_meet_it(backend):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_near_limit_is_a_plane_of_the_camera(backend):
-    # A floor 0.75 mm under the eye is met at z = 0.75 mm / slope; the slopes are 0, 0.5, 1, 1.5.
-    floor = np.array([[-9, 7.5e-4, -9], [9, 7.5e-4, -9], [0, 7.5e-4, 9]])
-    camera = Camera(np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1.0]]), 1, 4)
-    caster = Raycaster(TriangleMesh(floor, np.array([[0, 1, 2]])), backend)
+    # The plane x + y = 0.75 mm is met at z = 0.75 mm / (slope of x + slope of y); the slopes of
+    # the 3 x 3 rays are 0, 0.5 and 1.
+    plane = np.array([[0, 7.5e-4, -9], [9, 7.5e-4 - 9, 9], [-9, 7.5e-4 + 9, 9]])
+    camera = Camera(np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1.0]]), 3, 3)
+    caster = Raycaster(TriangleMesh(plane, np.array([[0, 1, 2]])), backend)
     _, depth = caster.cast(camera, np.eye(4))
-    np.testing.assert_allclose(depth[:, 0], [0, 1.5e-3, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(depth, [[0, 1.5e-3, 0], [1.5e-3, 0, 0], [0, 0, 0]], atol=1e-6)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
