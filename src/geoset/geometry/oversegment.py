@@ -52,7 +52,6 @@ def oversegment(
         vertices = np.ascontiguousarray(vertices, dtype=np.float32)
     check_faces(vertices, faces)
     faces = np.ascontiguousarray(faces, dtype=np.int32)
-    threshold, min_vertices = np.float32(threshold), int(min_vertices)
     weights = edge_weights(vertices, faces, vertex_normals(vertices, faces))
     order, keys = argsort_keys(sortable_keys(weights))
     weights = weights_of_keys(keys)
