@@ -16,7 +16,7 @@ def _require(condition: bool, found: str, expected: str) -> None:
 class FusionSettings:
     """How depth becomes a surface."""
 
-    voxel_size: float = 0.02
+    voxel_size: float = 0.03
     """edge of a voxel in metres; about the spacing of the surface's vertices"""
     max_depth: float = 5.0
     """metres beyond which depth is not trusted"""

@@ -165,7 +165,7 @@ def _integrate_view(
     distance, weight, blocks, depth, K, camera_from_world, voxel_size, truncation, max_depth
 ):
     height, width = depth.shape
-    R, t = camera_from_world[:3, :3], camera_from_world[:3, 3]
+    R, t = camera_from_world[:3, :3].copy(), camera_from_world[:3, 3].copy()
     half_diagonal = 0.5 * np.sqrt(3.0) * BLOCK * voxel_size
     for b in range(len(blocks)):
         corner = blocks[b] * (BLOCK * voxel_size)

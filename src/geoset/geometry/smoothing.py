@@ -41,38 +41,40 @@ def _faces_of_vertices(faces: np.ndarray, count: int) -> tuple[np.ndarray, np.nd
 def _filter_normals(normals, faces, starts, members):
     filtered = np.empty_like(normals)
     for f in range(len(faces)):
-        total = np.zeros(3)
+        nx, ny, nz = normals[f]
+        x = y = z = 0.0
         for corner in range(3):
             vertex = faces[f, corner]
             for m in range(starts[vertex], starts[vertex + 1]):
-                other = normals[members[m]]
-                agreement = (
-                    normals[f, 0] * other[0] + normals[f, 1] * other[1] + normals[f, 2] * other[2]
-                )
-                if agreement > AGREEMENT:
-                    total += (agreement - AGREEMENT) ** 2 * other
-        length = np.sqrt((total * total).sum())
-        filtered[f] = total / length if length > 0 else normals[f]
+                ox, oy, oz = normals[members[m]]
+                excess = nx * ox + ny * oy + nz * oz - AGREEMENT
+                if excess > 0:
+                    weight = excess * excess
+                    x += weight * ox
+                    y += weight * oy
+                    z += weight * oz
+        length = np.sqrt(x * x + y * y + z * z)
+        if length > 0:
+            nx, ny, nz = x / length, y / length, z / length
+        filtered[f, 0], filtered[f, 1], filtered[f, 2] = nx, ny, nz
     return filtered
 
 
 @numba.njit(cache=True)
 def _move_vertices(vertices, normals, faces, starts, members):
+    centroids = np.empty_like(normals)
+    for f in range(len(faces)):
+        a, b, c = faces[f]
+        for axis in range(3):
+            centroids[f, axis] = (vertices[a, axis] + vertices[b, axis] + vertices[c, axis]) / 3.0
     moved = vertices.copy()
     for v in range(len(vertices)):
         count = starts[v + 1] - starts[v]
-        if count == 0:
-            continue
         for m in range(starts[v], starts[v + 1]):
             f = members[m]
             height = 0.0
             for axis in range(3):
-                centroid = (
-                    vertices[faces[f, 0], axis]
-                    + vertices[faces[f, 1], axis]
-                    + vertices[faces[f, 2], axis]
-                ) / 3.0
-                height += normals[f, axis] * (centroid - vertices[v, axis])
+                height += normals[f, axis] * (centroids[f, axis] - vertices[v, axis])
             for axis in range(3):
                 moved[v, axis] += normals[f, axis] * height / count
     return moved

@@ -1,8 +1,6 @@
 """From a scan folder to a prepared scene."""
 
-import io
 import json
-import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,9 +15,9 @@ from geoset.geometry.mesh import TriangleMesh, drop_bad_faces
 from geoset.geometry.oversegment import oversegment
 from geoset.geometry.ply import write_ply
 from geoset.geometry.raycast import Raycaster
-from geoset.prepare import codec
-from geoset.prepare.pairs import mine_pairs, surface_cells, thin_pairs
+from geoset.prepare.pairs import mine_pairs, thin_pairs
 from geoset.prepare.scene import FORMAT_VERSION, digest, read_scene_info, write_layer
+from geoset.prepare.store import StoredViews, store_views
 from geoset.prepare.surface import Surface, working_surface
 from geoset.prepare.views import View, make_view
 from geoset.recipes import PrepareSettings
@@ -54,16 +52,10 @@ def prepare_scene(
     folder = out / scan_path.resolve().name
     wanted = json.loads(json.dumps(asdict(settings)))
     if (folder / "scene.json").is_file():
-        info = read_scene_info(folder)
-        different = [key for key in wanted if info["settings"].get(key) != wanted[key]]
-        if different:
-            key = different[0]
-            raise GeosetError(
-                f"{folder}: was prepared with {key} = {info['settings'].get(key)}, now asked with "
-                f"{wanted[key]}. Choose another OUT, or remove the folder to prepare it again"
-            )
+        info = _check_finished(folder, scan_path, wanted)
         return SceneReport(folder.name, "finished before", info=info)
-    remove_partial(folder)
+    for leftovers in (folder, folder / "sets"):
+        remove_partial(leftovers)
     scan = open_scan(scan_path)
     usable, rejected = scan.frames[:: settings.frame_step], list(scan.rejected)
     mesh, mesh_notes = _mesh_of(scan, settings, rejected, progress)
@@ -71,32 +63,28 @@ def prepare_scene(
     progress("sets", 0, 1)
     labels = oversegment(surface.vertices, surface.faces, settings.threshold, settings.min_vertices)
     views = _views(usable, surface, settings, rejected, progress)
-    record = _store_views(folder / "frames.tar", views, surface)
-    if not record.frames:
+    stored = store_views(folder / "frames.tar", views, surface)
+    if not stored.frames:
         reasons = "; ".join(f"{n} x {why}" for why, n in count_reasons(rejected).items())
         raise GeosetError(
             f"{scan_path}: no frame is left ({reasons}). See what it holds with: "
             f"geoset inspect {scan_path}"
         )
     progress("pairs", 0, 1)
-    pairs, overlap = mine_pairs(record.cells, settings.min_overlap)
-    found_pairs = len(pairs)
-    pairs, overlap = thin_pairs(pairs, overlap, settings.max_pairs_per_scene)
-    with atomic_path(folder / "pairs.npz") as temporary, temporary.open("wb") as stream:
-        np.savez(stream, pairs=pairs, overlap=overlap)
-    colored = TriangleMesh(surface.vertices, surface.faces, record.vertex_colors())
-    write_ply(folder / "surface.ply", colored, {"source_vertex": surface.source_vertex})
-    files = {name: digest(folder / name) for name in ("frames.tar", "surface.ply", "pairs.npz")}
-    made_by = {"threshold": settings.threshold, "min_vertices": settings.min_vertices}
-    surface_sha256 = files["surface.ply"]["sha256"]
-    write_layer(folder, "geometric", labels, surface_sha256, "scene", made_by)
+    found, overlap = mine_pairs(stored.cells, settings.min_overlap)
+    pairs, overlap = thin_pairs(found, overlap, settings.max_pairs_per_scene)
+    files = _store_surface(folder, surface, stored, labels, settings, pairs, overlap)
     info = {
         "format_version": FORMAT_VERSION,
         "geoset_version": geoset.__version__,
-        "scan": {"name": scan.name, "layout": scan.layout, "frames": len(scan.frames)},
+        "scan": {
+            "path": str(scan_path.resolve()),
+            "layout": scan.layout,
+            "frames": len(scan.frames),
+        },
         "settings": wanted,
         "has_depth": usable[0].read_depth is not None,
-        "frames": record.frames,
+        "frames": stored.frames,
         "rejected": rejected,
         "surface": {
             "vertices": len(surface.vertices),
@@ -105,11 +93,50 @@ def prepare_scene(
             **mesh_notes,
         },
         "sets": int(labels.max()) + 1,
-        "pairs": {"found": found_pairs, "kept": len(pairs)},
+        "pairs": {"found": len(found), "kept": len(pairs)},
         "files": files,
     }
     atomic_write(folder / "scene.json", json.dumps(info, indent=1, sort_keys=True))
     return SceneReport(folder.name, "prepared", info=info)
+
+
+def _check_finished(folder: Path, scan_path: Path, wanted: dict) -> dict:
+    """Return what a finished scene says of itself, if it is the one asked for."""
+    info = read_scene_info(folder)
+    source = Path(info["scan"]["path"])
+    if source != scan_path.resolve() and source.exists():
+        raise GeosetError(
+            f"{folder}: holds another scan of the same name, {source}. Choose another OUT for "
+            f"{scan_path}, or rename its folder"
+        )
+    for key, value in wanted.items():
+        before = info["settings"].get(key)
+        if before != value:
+            raise GeosetError(
+                f"{folder}: was prepared with {key} = {before}, now asked with {value}. Choose "
+                "another OUT, or remove the folder to prepare it again"
+            )
+    return info
+
+
+def _store_surface(
+    folder: Path,
+    surface: Surface,
+    stored: StoredViews,
+    labels: np.ndarray,
+    settings: PrepareSettings,
+    pairs: np.ndarray,
+    overlap: np.ndarray,
+) -> dict[str, dict]:
+    """Write pairs, surface and sets; return sizes and checksums of the scene's files."""
+    with atomic_path(folder / "pairs.npz") as temporary, temporary.open("wb") as stream:
+        np.savez(stream, pairs=pairs, overlap=overlap)
+    colored = TriangleMesh(surface.vertices, surface.faces, stored.vertex_colors())
+    write_ply(folder / "surface.ply", colored, {"source_vertex": surface.source_vertex})
+    files = {name: digest(folder / name) for name in ("frames.tar", "surface.ply", "pairs.npz")}
+    made_by = {"threshold": settings.threshold, "min_vertices": settings.min_vertices}
+    write_layer(folder, "geometric", labels, files["surface.ply"]["sha256"], "scene", made_by)
+    return files
 
 
 def _mesh_of(
@@ -169,69 +196,3 @@ def _views(
             rejected.append((frame.name, "sees no surface where its depth agrees"))
         else:
             yield frame.name, view
-
-
-@dataclass
-class _Record:
-    """What is kept in memory of the views that were stored."""
-
-    vertex_count: int
-    frames: list[dict] = field(default_factory=list)
-    cells: list[np.ndarray] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.color_sum = np.zeros((self.vertex_count, 3))
-        self.color_count = np.zeros(self.vertex_count, dtype=np.int64)
-
-    def add_colors(self, view: View) -> None:
-        seen = view.vertex_map >= 0
-        vertex = view.vertex_map[seen]
-        self.color_count += np.bincount(vertex, minlength=self.vertex_count)
-        for channel in range(3):
-            weights = view.image[..., channel][seen]
-            self.color_sum[:, channel] += np.bincount(vertex, weights, self.vertex_count)
-
-    def vertex_colors(self) -> np.ndarray:
-        """Mean colour of the pixels that see each vertex; mid-grey where none does."""
-        mean = self.color_sum / np.maximum(self.color_count, 1)[:, None]
-        mean[self.color_count == 0] = 128
-        return np.round(mean).astype(np.uint8)
-
-
-def _store_views(tar_path: Path, views: Iterator[tuple[str, View]], surface: Surface) -> _Record:
-    """Write the views to a tar file, one after the other, and note what pairs and index need."""
-    record = _Record(len(surface.vertices))
-    cell_of_vertex = surface_cells(surface.vertices)
-    with atomic_path(tar_path) as temporary, tarfile.open(temporary, "w") as tar:
-        for index, (name, view) in enumerate(views):
-            parts = {"image": codec.encode_image(view.image)}
-            if view.depth is not None:
-                parts["depth"] = codec.encode_depth(view.depth)
-            parts["vertex_map"] = codec.encode_vertex_map(view.vertex_map)
-            members = {}
-            for kind, data in parts.items():
-                member = tarfile.TarInfo(f"{index:06d}.{codec.MEMBERS[kind]}")
-                member.size = len(data)
-                members[kind] = [tar.offset + tarfile.BLOCKSIZE, len(data)]
-                tar.addfile(member, io.BytesIO(data))
-            seen = view.vertex_map[view.vertex_map >= 0]
-            record.cells.append(np.unique(cell_of_vertex[seen]))
-            record.add_colors(view)
-            record.frames.append(_frame_entry(name, view, members))
-    return record
-
-
-def _frame_entry(name: str, view: View, members: dict) -> dict:
-    seen = view.vertex_map >= 0
-    has_depth = np.ones_like(seen) if view.depth is None else view.depth > 0
-    return {
-        "id": name,
-        "K": view.camera.K.tolist(),
-        "width": view.camera.width,
-        "height": view.camera.height,
-        "world_from_camera": view.world_from_camera.tolist(),
-        "members": members,
-        "with_depth": round(float(has_depth.mean()), 4),
-        "covered": round(float(seen[has_depth].mean()), 4) if has_depth.any() else 0.0,
-        "residual": round(view.residual, 5) if np.isfinite(view.residual) else None,
-    }

@@ -1,4 +1,4 @@
-"""Pictures of prepared scenes: sets in stable colours, depth, coverage, pairs (the paper's Fig. 3)."""
+"""Pictures of prepared scenes: sets in stable colours, depth, coverage, pairs (Fig. 3)."""
 
 from collections.abc import Sequence
 
@@ -31,8 +31,8 @@ def paint_sets(image: np.ndarray, set_map: np.ndarray) -> np.ndarray:
     """Lay set colours over an image (H,W,3), with dark lines where sets meet."""
     blend = (1 - OPACITY) * image + OPACITY * set_colors(set_map)
     border = np.zeros(set_map.shape, dtype=bool)
-    border[:, 1:] |= set_map[:, 1:] != set_map[:, :-1]
-    border[1:] |= set_map[1:] != set_map[:-1]
+    border[:, 1:] |= (set_map[:, 1:] != set_map[:, :-1]) & (set_map[:, :-1] >= 0)
+    border[1:] |= (set_map[1:] != set_map[:-1]) & (set_map[:-1] >= 0)
     blend[border] *= 0.5
     blend[set_map < 0] = 0.25 * image[set_map < 0]
     return np.round(blend).astype(np.uint8)

@@ -128,7 +128,7 @@ def _inspect_prepared(path: Path, out: Path | None, frames: int, console: Consol
             )
     info, entries = scene.info, scene.info["frames"]
     table = Table(title=str(path), title_justify="left", show_header=False)
-    table.add_row("from", f"{info['scan']['name']} ({info['scan']['layout']})")
+    table.add_row("from", f"{info['scan']['path']} ({info['scan']['layout']})")
     table.add_row("frames", f"{len(scene)} of {entries[0]['width']}x{entries[0]['height']}")
     for reason, count in count_reasons([tuple(r) for r in info["rejected"]]).items():
         table.add_row(f"rejected: {reason}", str(count))
