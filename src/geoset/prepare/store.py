@@ -31,6 +31,7 @@ class StoredViews:
         self.color_count = np.zeros(self.vertex_count, dtype=np.int64)
 
     def add_colors(self, view: View) -> None:
+        """Add a view's pixels to the colours of the vertices that they see."""
         seen = view.vertex_map >= 0
         vertex = view.vertex_map[seen]
         self.color_count += np.bincount(vertex, minlength=self.vertex_count)
