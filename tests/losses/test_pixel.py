@@ -94,6 +94,7 @@ def test_depth_must_agree(second_depth, matches):
 def test_points_behind_the_camera_do_not_match():
     depth, K, pose, pairs = plane_in_front()
     pose[1] = torch.diag(torch.tensor([-1.0, 1, -1, 1]))
+    depth[:] = 0.02  # so near that z = -0.02 would still agree with it
     assert match_pixels(depth, K, pose, pairs).available.tolist() == [0]
 
 
@@ -102,6 +103,12 @@ def test_invalid_depth_does_not_match():
     depth[0, 0, :3] = torch.tensor([0.0, torch.nan, torch.inf])
     depth[1, 5, :3] = torch.tensor([0.0, torch.nan, torch.inf])
     assert match_pixels(depth, K, pose, pairs).available.tolist() == [768 - 6]
+
+
+def test_missing_depth_is_no_surface_at_zero():
+    depth, K, pose, pairs = plane_in_front(second_depth=0)
+    depth[0] = 0.02  # within the tolerance of the 0 that stands for none
+    assert match_pixels(depth, K, pose, pairs).available.tolist() == [0]
 
 
 def draw_scene(seed, dtype=torch.float64):
