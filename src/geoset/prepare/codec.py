@@ -8,7 +8,7 @@ import zstandard
 from PIL import Image
 
 JPEG_QUALITY = 92
-ZSTD_LEVEL = 9
+ZSTD_LEVEL = 6
 MEMBERS = {"image": "jpg", "depth": "depth.png", "vertex_map": "vertices.zst"}
 MOST_MILLIMETRES = 65534  # 65535 is what some sensors write for "none"
 
@@ -40,24 +40,18 @@ def decode_depth(data: bytes) -> np.ndarray:
 
 
 def encode_vertex_map(vertex_map: np.ndarray) -> bytes:
-    """Encode (H,W) int32: differences along the raster, split into byte planes, zstd.
+    """Encode (H,W) int32 as its little-endian raster, under zstd.
 
-    Neighbouring pixels see neighbouring vertices, so differences are small and three of the four
-    planes nearly constant.
+    Differences and byte planes were measured to be larger: rows repeat the row above.
     """
-    flat = np.ascontiguousarray(vertex_map, dtype="<i4").reshape(-1)
-    difference = np.diff(flat, prepend=np.int32(0)).astype("<i4")
-    zigzag = (difference << 1) ^ (difference >> 31)  # small negatives get small codes too
-    planes = np.ascontiguousarray(zigzag.view(np.uint8).reshape(-1, 4).T)
-    return zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(planes.tobytes())
+    raster = np.ascontiguousarray(vertex_map, dtype="<i4")
+    return zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(raster.tobytes())
 
 
 def decode_vertex_map(data: bytes, height: int, width: int) -> np.ndarray:
     """Decode what `encode_vertex_map` wrote to (H,W) int32."""
     size = 4 * height * width
-    planes = zstandard.ZstdDecompressor().decompress(data, max_output_size=size)
-    if len(planes) != size:
-        raise ValueError(f"vertex map holds {len(planes)} bytes, expected {size}")
-    codes = np.ascontiguousarray(np.frombuffer(planes, np.uint8).reshape(4, -1).T).view("<u4")
-    difference = (codes >> 1).astype(np.int32) ^ -(codes & 1).astype(np.int32)
-    return np.cumsum(difference, dtype=np.int32).reshape(height, width)
+    raster = zstandard.ZstdDecompressor().decompress(data, max_output_size=size)
+    if len(raster) != size:
+        raise ValueError(f"vertex map holds {len(raster)} bytes, expected {size}")
+    return np.frombuffer(raster, dtype="<i4").reshape(height, width)
