@@ -78,3 +78,12 @@ def why_not_rigid(matrix: np.ndarray) -> str | None:
     if np.abs(matrix[3] - (0, 0, 0, 1)).max() > RIGID_TOLERANCE:
         return "pose is not rigid (its last row is not 0 0 0 1)"
     return None
+
+
+def nearest_rigid(matrix: np.ndarray) -> np.ndarray:
+    """Return the rigid transform nearest to a 4x4 matrix that printing has rounded."""
+    u, _, vt = np.linalg.svd(matrix[:3, :3])
+    rigid = np.eye(4)
+    rigid[:3, :3] = u @ vt
+    rigid[:3, 3] = matrix[:3, 3]
+    return rigid

@@ -5,10 +5,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from geoset.errors import GeosetError
-from geoset.geometry.camera import Camera, why_not_rigid
+from geoset.geometry.camera import Camera, nearest_rigid, why_not_rigid
 from geoset.scans.decode import image_size, read_color, read_depth, read_integers, read_matrix
 from geoset.scans.scan import Frame
 
@@ -62,7 +60,7 @@ def assemble_frames(
             Frame(
                 name=entry.name,
                 camera=color_camera(*color_size),
-                world_from_camera=pose.astype(np.float64),
+                world_from_camera=nearest_rigid(pose),
                 read_image=partial(read_color, entry.color),
                 read_depth=partial(read_depth, entry.depth) if entry.depth else None,
                 depth_camera=depth_camera(*depth_size),
