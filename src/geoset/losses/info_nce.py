@@ -48,7 +48,7 @@ def info_nce(
         loss,
         key_count.to(similarity.dtype).log().mean(),
         own / count.sum(),
-        (total - own) / negatives.clamp(min=1),
+        ((total - own) / negatives).where(negatives > 0, 0),
     )
 
 
