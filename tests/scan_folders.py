@@ -52,8 +52,9 @@ def write_folder_scan(
         write_image(path / f"color/{name}{suffix}", image)
         write_matrix(path / f"pose/{name}.txt", pose)
     for folder, pictures in (("depth", depths), ("label", labels), ("instance", instances)):
-        for name, picture in zip(names, pictures if pictures is not None else (), strict=False):
-            write_raster(path / f"{folder}/{name}.png", picture)
+        if pictures is not None:
+            for name, picture in zip(names, pictures, strict=True):
+                write_raster(path / f"{folder}/{name}.png", picture)
     write_matrix(path / color_file, _as_exported(K, style))
     if depth_file != color_file:
         write_matrix(path / depth_file, _as_exported(K if depth_K is None else depth_K, style))

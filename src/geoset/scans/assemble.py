@@ -36,23 +36,15 @@ def assemble_frames(
     """
     frames: list[Frame] = []
     rejected: list[tuple[str, str]] = []
-    expected_sizes = None
+    first_sizes = None
     for entry in files:
-        missing = _missing_file(entry)
-        if missing:
-            rejected.append((entry.name, missing))
-            continue
-        try:
-            pose = read_matrix(entry.pose)
-            color_size = image_size(entry.color)
-            depth_size = image_size(entry.depth) if entry.depth else color_size
-        except GeosetError:
-            rejected.append((entry.name, "unreadable file"))
-            continue
-        expected_sizes = expected_sizes or (color_size, depth_size)
-        reason = why_not_rigid(pose)
-        if reason is None and (color_size, depth_size) != expected_sizes:
-            reason = "image size differs from the first frame's"
+        found, reason = _examine(entry)
+        if reason is None:
+            color_size = found["colour"]
+            depth_size = found.get("depth", color_size)
+            first_sizes = first_sizes or (color_size, depth_size)
+            if (color_size, depth_size) != first_sizes:
+                reason = "image size differs from the first frame's"
         if reason:
             rejected.append((entry.name, reason))
             continue
@@ -60,7 +52,7 @@ def assemble_frames(
             Frame(
                 name=entry.name,
                 camera=color_camera(*color_size),
-                world_from_camera=nearest_rigid(pose),
+                world_from_camera=nearest_rigid(found["pose"]),
                 read_image=partial(read_color, entry.color),
                 read_depth=partial(read_depth, entry.depth) if entry.depth else None,
                 depth_camera=depth_camera(*depth_size),
@@ -72,9 +64,20 @@ def assemble_frames(
     return frames, rejected
 
 
-def _missing_file(entry: FrameFiles) -> str | None:
-    for kind in ("color", "depth", "pose"):
-        path = getattr(entry, kind)
-        if path is not None and not path.is_file():
-            return f"no {kind} file"
-    return None
+def _examine(entry: FrameFiles) -> tuple[dict, str | None]:
+    """Return a frame's image sizes and pose by kind, and why it is unusable, if it is."""
+    found = {}
+    for kind, path, read in (
+        ("colour", entry.color, image_size),
+        ("depth", entry.depth, image_size),
+        ("pose", entry.pose, read_matrix),
+    ):
+        if path is None:
+            continue
+        if not path.is_file():
+            return found, f"no {kind} file"
+        try:
+            found[kind] = read(path)
+        except GeosetError:
+            return found, f"unreadable {kind} file"
+    return found, why_not_rigid(found["pose"])

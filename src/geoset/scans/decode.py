@@ -59,7 +59,8 @@ def read_depth(path: Path, units_per_metre: float = 1000.0) -> np.ndarray:
 def read_matrix(path: Path) -> np.ndarray:
     """Read a text file of numbers, one row a line, as float64."""
     try:
-        matrix = np.loadtxt(path, dtype=np.float64, ndmin=2)
+        rows = [line.split() for line in path.read_text().splitlines() if line.strip()]
+        matrix = np.array(rows, dtype=np.float64, ndmin=2)
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
     if matrix.size == 0:
@@ -94,4 +95,4 @@ def unreadable(path: Path, error: Exception) -> GeosetError:
 
 def natural_key(name: str) -> list:
     """Sort key under which frame 2 comes before frame 10."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]

@@ -12,7 +12,7 @@ from geoset.geometry.mesh import TriangleMesh
 from geoset.geometry.ply import read_ply
 from geoset.scans.assemble import FrameFiles, assemble_frames
 from geoset.scans.decode import natural_key, read_intrinsics
-from geoset.scans.scan import Scan
+from geoset.scans.scan import Frame, Scan
 
 LAYOUT = "one folder a kind"
 LOOKS_FOR = "color/ (or rgb/), depth/, pose/ with files of the same names, intrinsics.txt"
@@ -35,7 +35,7 @@ def read(path: Path) -> Scan:
     """Read a scan of this layout.
 
     Raises:
-        GeosetError: the intrinsics are missing or no camera matrix.
+        GeosetError: the intrinsics are missing, no camera matrix, or one for two image sizes.
     """
     color = _files_by_stem(_color_folder(path), IMAGE_SUFFIXES)
     depth = _files_by_stem(path / "depth", (".png",))
@@ -54,11 +54,15 @@ def read(path: Path) -> Scan:
         )
         for stem in sorted({*color, *depth, *pose}, key=natural_key)
     ]
+    color_intrinsics = _intrinsics_file(path, "color")
+    depth_intrinsics = _intrinsics_file(path, "depth") if has_depth else color_intrinsics
     frames, rejected = assemble_frames(
         files,
-        partial(read_intrinsics, _intrinsics_file(path, "color")),
-        partial(read_intrinsics, _intrinsics_file(path, "depth" if has_depth else "color")),
+        partial(read_intrinsics, color_intrinsics),
+        partial(read_intrinsics, depth_intrinsics),
     )
+    if frames and color_intrinsics == depth_intrinsics:
+        _check_one_size(frames[0], color_intrinsics)
     return Scan(path, LAYOUT, frames, rejected, _mesh(path))
 
 
@@ -80,6 +84,17 @@ def _intrinsics_file(path: Path, kind: str) -> Path:
         f"{path}: no {kind} intrinsics; expected one of {', '.join(INTRINSICS[kind])}, "
         "a text file with the 3x3 camera matrix, one row a line"
     )
+
+
+def _check_one_size(frame: Frame, intrinsics: Path) -> None:
+    """Refuse one camera matrix for colour and depth images of different sizes."""
+    color, depth = frame.camera, frame.depth_camera
+    if (color.width, color.height) != (depth.width, depth.height):
+        raise GeosetError(
+            f"{intrinsics}: stands for colour ({color.width}x{color.height}) and depth "
+            f"({depth.width}x{depth.height}), expected one size; write intrinsics_color.txt and "
+            "intrinsics_depth.txt, each for its own"
+        )
 
 
 def _mesh(path: Path) -> TriangleMesh | None:

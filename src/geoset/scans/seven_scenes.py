@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from geoset.geometry.camera import Camera
 from geoset.scans.assemble import FrameFiles, assemble_frames
 from geoset.scans.decode import camera_from_integer_centres, natural_key, read_intrinsics
 from geoset.scans.scan import Scan
@@ -12,7 +13,7 @@ from geoset.scans.scan import Scan
 LAYOUT = "7-Scenes"
 LOOKS_FOR = "[seq-XX/]frame-000000.color.png (or .jpg), .depth.png, .pose.txt"
 
-# Published for 640x480; a camera-intrinsics.txt beside the frames takes precedence.
+# Published for 640x480, and scaled to smaller copies; a camera-intrinsics.txt beside the frames takes precedence.
 PUBLISHED_K = np.array([[585.0, 0.0, 320.0], [0.0, 585.0, 240.0], [0.0, 0.0, 1.0]])
 
 
@@ -35,9 +36,10 @@ def read(path: Path) -> Scan:
         files.append(FrameFiles(name, color, depth, pose))
     files.sort(key=lambda entry: natural_key(entry.name))
     intrinsics = path / "camera-intrinsics.txt"
-    if intrinsics.is_file():
-        camera = partial(read_intrinsics, intrinsics)
-    else:
-        camera = partial(camera_from_integer_centres, PUBLISHED_K)
+    camera = partial(read_intrinsics, intrinsics) if intrinsics.is_file() else _published_camera
     frames, rejected = assemble_frames(files, camera, camera)
     return Scan(path, LAYOUT, frames, rejected)
+
+
+def _published_camera(width: int, height: int) -> Camera:
+    return camera_from_integer_centres(PUBLISHED_K, 640, 480).resized(height, width)
