@@ -13,7 +13,7 @@ from geoset.scans.scan import Scan
 LAYOUT = "7-Scenes"
 LOOKS_FOR = "[seq-XX/]frame-000000.color.png (or .jpg), .depth.png, .pose.txt"
 
-# Published for 640x480, and scaled to smaller copies; a camera-intrinsics.txt beside the frames takes precedence.
+# Published for 640x480; smaller copies scale it. A camera-intrinsics.txt takes precedence.
 PUBLISHED_K = np.array([[585.0, 0.0, 320.0], [0.0, 585.0, 240.0], [0.0, 0.0, 1.0]])
 
 
