@@ -29,6 +29,12 @@ class FusionSettings:
     max_megabytes: int = 600
     """memory for the field; a place too large for it is fused with larger voxels"""
 
+    def __post_init__(self) -> None:
+        for name in ("voxel_size", "max_depth", "truncation", "max_megabytes"):
+            _require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}", "above 0")
+        for name in ("smoothing_steps", "min_component"):
+            _require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}", "0 or more")
+
 
 @dataclass(frozen=True)
 class PrepareSettings:
@@ -56,6 +62,11 @@ class PrepareSettings:
     def __post_init__(self) -> None:
         for name, least in (("frame_step", 1), ("min_vertices", 1), ("max_fusion_frames", 1)):
             _require(getattr(self, name) >= least, f"{name} is {getattr(self, name)}", "1 or more")
+        _require(
+            self.max_pairs_per_scene is None or self.max_pairs_per_scene >= 1,
+            f"max_pairs_per_scene is {self.max_pairs_per_scene}",
+            "1 or more, or none for all",
+        )
         _require(self.threshold > 0, f"threshold is {self.threshold}", "a number above 0")
         _require(0 <= self.min_overlap <= 1, f"min_overlap is {self.min_overlap}", "0 to 1")
         _require(min(self.image_size) >= 32, f"image_size is {self.image_size}", "32 or more")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -58,8 +59,9 @@ def prepare_scene(
         remove_partial(leftovers)
     scan = open_scan(scan_path)
     usable, rejected = scan.frames[:: settings.frame_step], list(scan.rejected)
-    mesh, mesh_notes = _mesh_of(scan, settings, rejected, progress)
-    surface = working_surface(mesh)
+    mesh, mesh_notes = _mesh_of(scan, settings, progress)
+    with _naming(scan.path):
+        surface = working_surface(mesh)
     progress("sets", 0, 1)
     labels = oversegment(surface.vertices, surface.faces, settings.threshold, settings.min_vertices)
     views = _views(usable, surface, settings, rejected, progress)
@@ -139,8 +141,17 @@ def _store_surface(
     return files
 
 
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the scan in front of the errors of functions that know only its arrays."""
+    try:
+        yield
+    except GeosetError as error:
+        raise GeosetError(f"{path}: {error}") from error
+
+
 def _mesh_of(
-    scan: Scan, settings: PrepareSettings, rejected: list[tuple[str, str]], progress: Progress
+    scan: Scan, settings: PrepareSettings, progress: Progress
 ) -> tuple[TriangleMesh, dict]:
     """Return the scan's mesh, or one fused from its depth, and notes on where it came from."""
     if scan.mesh is not None:
@@ -167,7 +178,8 @@ def _mesh_of(
             "Put depth images into depth/, or a mesh.ply beside the frames"
         )
     progress("fusing depth", 0, 1)
-    fused = fuse_depth(views, settings.fusion)
+    with _naming(scan.path):
+        fused = fuse_depth(views, settings.fusion)
     notes = {"source": "fused depth", "voxel_size": fused.voxel_size, "specks": fused.specks}
     return fused.mesh, {**notes, "fused_frames": len(views)}
 

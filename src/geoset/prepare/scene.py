@@ -14,8 +14,10 @@ import zlib
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
+from zstandard import ZstdError
 
 from geoset.errors import GeosetError
 from geoset.files import atomic_path, atomic_write
@@ -25,7 +27,10 @@ from geoset.prepare.codec import decode_depth, decode_image, decode_vertex_map
 
 FORMAT_VERSION = 1
 SCOPES = ("scene", "global")
-CORRUPT = (ValueError, OSError, SyntaxError, EOFError, struct.error, zlib.error, RuntimeError)
+CORRUPT = (
+    ValueError, OSError, SyntaxError, EOFError, RuntimeError, KeyError,
+    struct.error, zlib.error, BadZipFile, ZstdError,
+)  # fmt: skip
 
 
 class PreparedScene:
@@ -147,8 +152,15 @@ class PreparedScene:
 
     @cached_property
     def _pairs(self) -> dict[str, np.ndarray]:
-        with np.load(self.path / "pairs.npz") as stored:
-            return dict(stored)
+        file = self.path / "pairs.npz"
+        try:
+            with np.load(file) as stored:
+                return {name: stored[name] for name in ("pairs", "overlap")}
+        except CORRUPT as error:
+            raise GeosetError(
+                f"{file}: is damaged ({error}). Remove the scene's folder and run geoset prepare "
+                "again"
+            ) from error
 
     def _decode(self, i: int, kind: str, decode) -> np.ndarray:
         frame = self.info["frames"][i]

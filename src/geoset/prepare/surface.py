@@ -42,6 +42,8 @@ def working_surface(mesh: TriangleMesh) -> Surface:
     centre = np.median(mesh.vertices[np.unique(mesh.faces)].astype(np.float64), axis=0)
     offset = np.round(centre) if np.abs(centre).max() > FAR else np.zeros(3)
     vertices = (mesh.vertices - offset).astype(np.float32)
+    # No face names these, but cells are counted from the least coordinate of all vertices.
+    vertices[~np.isfinite(vertices).all(axis=1)] = 0
     faces = mesh.faces.astype(np.int32)
     source = np.arange(len(vertices), dtype=np.int32)
     sample = faces[:: max(1, len(faces) // 500_000)]

@@ -74,12 +74,14 @@ def cover(
     """
     height, width = sorted(image_size, reverse=camera.height > camera.width)
     scale = max(height / camera.height, width / camera.width)
-    left = (camera.width - width / scale) / 2
-    top = (camera.height - height / scale) / 2
+    # the window never exceeds the image, not even by rounding
+    seen_width = min(width / scale, camera.width)
+    seen_height = min(height / scale, camera.height)
+    left, top = (camera.width - seen_width) / 2, (camera.height - seen_height) / 2
     K = camera.K.copy()
     K[:2, 2] -= (left, top)
     K[:2] *= scale
-    return Camera(K, width, height), (left, top, left + width / scale, top + height / scale)
+    return Camera(K, width, height), (left, top, left + seen_width, top + seen_height)
 
 
 def resample_depth(frame: Frame, camera: Camera) -> np.ndarray:

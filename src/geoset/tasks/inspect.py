@@ -24,6 +24,8 @@ def inspect(path: Path, out: Path | None = None, frames: int = 4) -> list[Path]:
     Of a prepared scene a contact sheet of `frames` frames is drawn to `out`, by default
     <scene>/contact_sheet.png. Returns the pictures drawn.
     """
+    if frames < 1:
+        raise GeosetError(f"frames is {frames}, expected 1 or more to draw")
     console = Console()
     if _is_prepared(path):
         scenes = find_scenes([path])

@@ -47,6 +47,8 @@ def prepare(
     Raises:
         GeosetError: `scans` holds no scan, or every one of them failed.
     """
+    if workers < 1:
+        raise GeosetError(f"workers is {workers}, expected 1 or more; 1 prepares scan after scan")
     settings, console = settings or PrepareSettings(), console or Console(stderr=True)
     paths = find_scans(scans)
     with _progress(console) as progress:
@@ -56,6 +58,8 @@ def prepare(
             reports = _in_parallel(paths, out, settings, workers, progress)
     reports.sort(key=lambda report: report.scene)
     summary = PrepareSummary(reports)
+    if len(reports) == len(summary.failed) == 1:
+        raise GeosetError(reports[0].error)
     console.print(_table(reports))
     for line in _notes(reports):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
