@@ -74,9 +74,9 @@ def test_tensorboard_gets_the_scalars(tmp_path):
 
 def test_progress_line_by_hand():
     """Steps of 2 s and 4 s, 8 frames each, 0.5 s and 1 s spent waiting; 7 steps of 3 s left."""
-    recent = deque([step(1), step(2, seconds=4.0, wait_seconds=1.0)])
-    assert progress_line(recent) == (
-        "view 2/4 | ETA 0:00:21 | 2.7 frames/s | 25% waiting for data | lr 0.1 | loss 0.25"
+    last = step(2, seconds=4.0, wait_seconds=1.0, terms={"chance": 6.93, "loss": 0.25})
+    assert progress_line(deque([step(1), last])) == (
+        "view 2/4 | loss 0.25 | ETA 0:00:21 | 2.7 frames/s | data wait 25% | lr 0.1 | chance 6.93"
     )
 
 

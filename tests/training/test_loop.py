@@ -7,6 +7,7 @@ from torch import nn
 from toy_run import Batch, compute, toy_batches, toy_model, toy_stages, toy_train
 
 from geoset import GeosetError
+from geoset.training.checkpoint import newest_checkpoint
 from geoset.training.log import read_log
 from geoset.training.loop import train
 from geoset.training.stage import Stage
@@ -143,6 +144,49 @@ def test_a_damaged_checkpoint_costs_steps_but_not_the_run(tmp_path, whole):
     with pytest.warns(UserWarning, match="going back to the one before"):
         toy_train(tmp_path, resume=True)
     assert_same_run(tmp_path, whole)
+
+
+def test_a_damaged_checkpoint_is_written_anew(tmp_path):
+    def run_to_step_four():
+        with pytest.raises(KilledError):
+            toy_train(tmp_path, toy_stages(killed_before(4)), resume=True, checkpoint_seconds=0)
+
+    run_to_step_four()
+    folder = tmp_path / "checkpoints/step-00000004"
+    (folder / "state.pt").write_bytes(b"")
+    with pytest.warns(UserWarning, match="going back to the one before"):
+        run_to_step_four()
+    assert newest_checkpoint(tmp_path) == (folder, 4)
+
+
+def test_every_step_has_randomness_of_its_own(tmp_path):
+    draws = []
+
+    def recording_compute(model, batch, generator):
+        draws.append((torch.rand((), generator=generator).item(), torch.rand(()).item()))
+        return compute(model, batch, generator)
+
+    toy_train(tmp_path / "once", toy_stages(compute=recording_compute))
+    assert len({pair[0] for pair in draws}) == 12
+    toy_train(tmp_path / "again", toy_stages(compute=recording_compute))
+    assert draws[:12] == draws[12:]
+
+
+def test_the_model_is_in_training_mode(tmp_path):
+    def checking_compute(model, batch, generator):
+        assert all(module.training for module in model.modules())
+        return compute(model, batch, generator)
+
+    train(
+        toy_model().eval(),
+        toy_stages(compute=checking_compute),
+        tmp_path,
+        settings={},
+        seed=0,
+        save_weights=lambda model, path: model.eval(),
+        accelerator="cpu",
+        tensorboard=False,
+    )
 
 
 def test_step_randomness_depends_on_the_seed(tmp_path, whole):

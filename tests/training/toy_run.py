@@ -72,8 +72,13 @@ def toy_train(out, stages=None, **options):
         "accelerator": "cpu",
         "tensorboard": False,
     } | options
-    path = train(model, stages or toy_stages(), out, save_weights=save_model, **options)
-    return model, path
+    # On a busy machine two threads wait for each other at every layer.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return model, train(model, stages or toy_stages(), out, save_weights=save_model, **options)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def slow_run(out: str | Path, steps: int, seconds: float, devices: int = 1) -> None:

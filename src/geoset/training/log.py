@@ -22,7 +22,7 @@ class Step(NamedTuple):
     """One step, as it is logged. Steps count from 1: row 120 belongs to checkpoint 120.
 
     step, steps: place in the run, and its length; stage_step, stage_steps: the same in the stage
-    terms: named scalars, the loss among them
+    terms: named scalars, "loss" among them
     frames: images the step was made of, on all devices
     wait_seconds: spent waiting for the batch; seconds: the whole step, the wait included
     """
@@ -110,13 +110,15 @@ def progress_line(recent: deque[Step]) -> str:
     frames = sum(step.frames for step in recent)
     wait = sum(step.wait_seconds for step in recent)
     left = round((last.steps - last.step) * seconds / len(recent))
+    terms = dict(last.terms)
     parts = [
         f"{last.stage} {last.stage_step}/{last.stage_steps}",
+        f"loss {terms.pop('loss'):.4g}",  # first: a narrow terminal cuts the line
         f"ETA {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}",
         f"{frames / seconds:.1f} frames/s",
-        f"{wait / seconds:.0%} waiting for data",
+        f"data wait {wait / seconds:.0%}",
         f"lr {last.lr:.3g}",
-        *(f"{name} {value:.4g}" for name, value in last.terms.items()),
+        *(f"{name} {value:.4g}" for name, value in terms.items()),
     ]
     return " | ".join(parts)
 

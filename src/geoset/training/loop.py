@@ -117,10 +117,11 @@ def train(
         fabric.barrier()
         torch.distributed.destroy_process_group()
     if loop.done < total:
-        print(
-            f"Stopped after {loop.done} of {total} steps; they are saved. Run the same command "
-            "with --resume to go on."
-        )
+        if fabric.is_global_zero:
+            print(
+                f"Stopped after {loop.done} of {total} steps; they are saved. Run the same command "
+                "with --resume to go on."
+            )
         raise SystemExit(128 + (stop.received or signal.SIGTERM))
     return run / FINAL_WEIGHTS
 
