@@ -9,7 +9,7 @@ import pytest
 from geoset import open_scan
 from geoset.geometry.camera import Camera, invert, transform
 from geoset.scans.detect import READERS
-from reference.box_room import distance_to_walls, see, walk_around
+from reference.empty_room import distance_to_walls, see, walk_around
 from scan_folders import write_folder_scan, write_seven_scenes
 
 SIZE = np.array([4.0, 3.0, 2.5])

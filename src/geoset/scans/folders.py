@@ -19,7 +19,7 @@ LOOKS_FOR = "color/ (or rgb/), depth/, pose/ with files of the same names, intri
 
 COLOR_FOLDERS = ("color", "rgb")
 INTRINSICS = {  # first match counts
-    "color": ("intrinsics_color.txt", "intrinsic/intrinsic_color.txt", "intrinsics.txt"),
+    "colour": ("intrinsics_color.txt", "intrinsic/intrinsic_color.txt", "intrinsics.txt"),
     "depth": ("intrinsics_depth.txt", "intrinsic/intrinsic_depth.txt", "intrinsics.txt"),
 }
 LABEL_FOLDERS = {"semantic": "label", "instance": "instance"}
@@ -54,7 +54,7 @@ def read(path: Path) -> Scan:
         )
         for stem in sorted({*color, *depth, *pose}, key=natural_key)
     ]
-    color_intrinsics = _intrinsics_file(path, "color")
+    color_intrinsics = _intrinsics_file(path, "colour")
     depth_intrinsics = _intrinsics_file(path, "depth") if has_depth else color_intrinsics
     frames, rejected = assemble_frames(
         files,
