@@ -5,48 +5,13 @@ one a call. Random numbers are drawn on the CPU, so that they do not depend on t
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from geoset.errors import GeosetError
-
-
-@dataclass(frozen=True)
-class Photometric:
-    """How strongly images are changed; the defaults are those of Pri3D and of the paper."""
-
-    jitter_probability: float = 0.8
-    """Share of the images whose brightness, contrast, saturation and hue change."""
-    brightness: float = 0.4
-    """Brightness factor, drawn from [1 - this, 1 + this]."""
-    contrast: float = 0.4
-    """Contrast factor, drawn from [1 - this, 1 + this]."""
-    saturation: float = 0.4
-    """Saturation factor, drawn from [1 - this, 1 + this]."""
-    hue: float = 0.1
-    """Hue shift in turns, drawn from [-this, this]."""
-    grayscale_probability: float = 0.2
-    """Share of the images that lose their colour."""
-    blur_probability: float = 0.5
-    """Share of the images that are blurred."""
-    blur_sigma: tuple[float, float] = (0.1, 2.0)
-    """Range of the Gaussian's sigma, in pixels."""
-
-    def __post_init__(self) -> None:
-        for name in ("jitter", "grayscale", "blur"):
-            value = getattr(self, f"{name}_probability")
-            if not 0 <= value <= 1:
-                raise GeosetError(f"{name}_probability is {value}; expected a number in 0..1")
-        for name, limit in (("brightness", 1), ("contrast", 1), ("saturation", 1), ("hue", 0.5)):
-            value = getattr(self, name)
-            if not 0 <= value <= limit:
-                raise GeosetError(f"{name} is {value}; expected a number in 0..{limit}")
-        low, high = self.blur_sigma
-        if not 0 < low <= high:
-            raise GeosetError(f"blur_sigma is {low}, {high}; expected 0 < lowest <= highest")
+from geoset.recipes import Photometric
 
 
 def augment(

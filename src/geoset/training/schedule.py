@@ -6,55 +6,13 @@ optimizer's own state. Steps count from 0 at the start of each stage.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal, get_args
 
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from geoset.errors import GeosetError
+from geoset.recipes import OptimizerSettings
 
 SHORTEST_STAGE_FOR_BATCHNORM_DECAY = 10_000
-
-
-@dataclass(frozen=True)
-class OptimizerSettings:
-    """The optimizer of a stage and its schedule; the defaults are those of Pri3D."""
-
-    kind: Literal["sgd", "adamw"] = "sgd"
-    """Update rule. AdamW takes its betas from torch, and neither momentum nor dampening."""
-    lr: float = 0.1
-    """Learning rate at factor 1."""
-    momentum: float = 0.9
-    """Momentum of SGD."""
-    dampening: float = 0.1
-    """Dampening of SGD's momentum."""
-    weight_decay: float = 0.0
-    """Weight decay, on all parameters."""
-    schedule: Literal["poly", "cosine", "constant"] = "poly"
-    """How the learning rate falls until the stage ends."""
-    power: float = 0.9
-    """Power of the polynomial schedule."""
-    warmup: int = 0
-    """Steps over which the learning rate also rises linearly from near 0."""
-    batchnorm_decay: bool = False
-    """Let the momentum of BatchNorm fall as in Pri3D; see `batchnorm_momentum`."""
-
-    def __post_init__(self) -> None:
-        for name in ("kind", "schedule"):
-            choices = get_args(self.__annotations__[name])
-            if getattr(self, name) not in choices:
-                raise GeosetError(
-                    f"{name} is '{getattr(self, name)}'; choose from {', '.join(choices)}"
-                )
-        if not (self.lr > 0 and math.isfinite(self.lr)):
-            raise GeosetError(f"lr is {self.lr}; expected a number above 0, such as 0.1")
-        for name in ("momentum", "dampening"):
-            if not 0 <= getattr(self, name) < 1:
-                raise GeosetError(f"{name} is {getattr(self, name)}; expected 0 <= {name} < 1")
-        for name in ("weight_decay", "power", "warmup"):
-            if getattr(self, name) < 0:
-                raise GeosetError(f"{name} is {getattr(self, name)}; expected 0 or more")
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], settings: OptimizerSettings) -> Optimizer:
