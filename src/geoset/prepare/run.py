@@ -163,8 +163,8 @@ def _mesh_of(
         progress("reading depth", index, len(frames))
         try:
             depth = frame.depth()
-        except FrameError:
-            continue  # rejected, with its reason, when its view is made
+        except GeosetError:
+            continue  # there is none, or it is rejected when its view is made
         views.append(
             DepthView(
                 depth,

@@ -1,0 +1,275 @@
+"""From a scan to a prepared scene, in a room where everything is known in closed form."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from geoset.errors import GeosetError
+from geoset.geometry.camera import invert, transform
+from geoset.geometry.mesh import TriangleMesh
+from geoset.losses import match_pixels
+from geoset.prepare.run import prepare_scene
+from geoset.prepare.scene import PreparedScene
+from geoset.recipes import PrepareSettings
+from reference.box_room import (
+    CAMERA,
+    CELL,
+    CELLS,
+    PLANES,
+    POSES,
+    box_mesh,
+    first_vertex,
+    paint,
+    see,
+    write_box_room,
+)
+from reference.pairs import cell_of, mine_pairs_slowly
+
+SETTINGS = PrepareSettings(image_size=(CAMERA.height, CAMERA.width))
+VIEWS = [see(CAMERA, pose) for pose in POSES]
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("box")
+    scan = write_box_room(folder / "room")
+    assert prepare_scene(scan, folder / "out", SETTINGS).status == "prepared"
+    return PreparedScene(folder / "out/room")
+
+
+def test_the_mesh_is_kept_as_the_surface(box):
+    mesh = box_mesh()
+    np.testing.assert_array_equal(box.vertices, mesh.vertices)
+    np.testing.assert_array_equal(box.faces, mesh.faces)
+    assert box.offset.tolist() == [0, 0, 0]
+
+
+def test_cameras_and_poses(box):
+    assert box.frame_ids == ["000000", "000001", "000002", "000003"]
+    for i, pose in enumerate(POSES):
+        np.testing.assert_allclose(box.world_from_camera(i), pose, atol=1e-8)
+        np.testing.assert_allclose(box.camera(i).K, CAMERA.K, atol=1e-6)
+
+
+def test_vertex_maps(box):
+    for i, view in enumerate(VIEWS):
+        found = box.vertex_map(i)
+        assert view.clear.mean() > 0.99
+        np.testing.assert_array_equal(found[view.clear], view.vertex[view.clear])
+        # Where two weights tie, or two walls meet, it is one of the vertices around the point.
+        apart = np.linalg.norm(box.vertices[found] - view.points, axis=-1)
+        assert apart.max() < np.sqrt(2) * CELL
+
+
+def test_six_walls_are_six_sets(box):
+    labels = box.sets()
+    wall_of_vertex = np.repeat(np.arange(6), np.diff(first_vertex(np.arange(7))))
+    np.testing.assert_array_equal(labels, wall_of_vertex)  # numbered by first appearance
+    for i, view in enumerate(VIEWS):
+        np.testing.assert_array_equal(box.set_map(i)[view.clear], view.wall[view.clear])
+    assert box.info["sets"] == 6
+
+
+def test_depth_residual_and_coverage(box):
+    for i, (view, entry) in enumerate(zip(VIEWS, box.info["frames"], strict=True)):
+        np.testing.assert_allclose(box.depth(i), view.depth, atol=0.00051)
+        assert entry["residual"] < 0.0005
+        assert entry["covered"] == entry["with_depth"] == 1
+
+
+def test_colours_of_vertices_are_those_of_their_place(box):
+    seen = np.unique([view.vertex for view in VIEWS])
+    gap = box.colors[seen].astype(float) - paint(box.vertices[seen])
+    assert np.abs(gap).mean() < 2 and np.abs(gap).max() < 25  # JPEG, and 2.5 cm
+    unseen = np.setdiff1d(np.arange(len(box.vertices)), [box.vertex_map(i) for i in range(4)])
+    assert (box.colors[unseen] == 128).all()
+
+
+def test_pairs_and_overlaps(box):
+    places = box_mesh().vertices.astype(float)
+    cells = [{cell_of(place) for place in places[np.unique(view.vertex)]} for view in VIEWS]
+    expected = mine_pairs_slowly(cells, 0.3)
+    assert box.pairs.tolist() == [[first, second] for first, second, _ in expected]
+    # pixels in doubt may add or lose a few cells of many hundreds
+    np.testing.assert_allclose(box.overlap, [share for *_, share in expected], atol=0.003)
+    assert 0 < len(expected) < 6
+    assert box.info["pairs"] == {"found": len(expected), "kept": len(expected)}
+
+
+def test_overlaps_of_all_pairs(tmp_path, box):
+    every = prepare_scene(
+        write_box_room(tmp_path / "room"), tmp_path / "out", replace(SETTINGS, min_overlap=0)
+    )
+    scene = PreparedScene(tmp_path / "out" / every.scene)
+    places = scene.vertices.astype(float)
+    cells = [{cell_of(place) for place in places[np.unique(scene.vertex_map(i))]} for i in range(4)]
+    expected = mine_pairs_slowly(cells, 0)
+    assert scene.pairs.tolist() == [[first, second] for first, second, _ in expected]
+    np.testing.assert_allclose(scene.overlap, [share for *_, share in expected], rtol=1e-6)
+
+
+def landing_in_closed_form(first, second):
+    """Where points seen by a view land in another, and whether they match there."""
+    points = transform(invert(POSES[second]), VIEWS[first].points)
+    pixels, z = CAMERA.project(points)
+    inside = (z > 0) & (pixels >= 0).all(-1) & (pixels < (CAMERA.width, CAMERA.height)).all(-1)
+    column, row = np.where(inside[..., None], pixels, 0).astype(int).transpose(2, 0, 1)
+    there = VIEWS[second].depth[row, column]
+    return pixels, inside & (np.abs(z - there) < 0.05)
+
+
+def test_pixel_matches_see_the_same_place(box):
+    depth = torch.from_numpy(np.stack([box.depth(i) for i in range(4)]))
+    K = torch.from_numpy(np.stack([box.camera(i).K for i in range(4)]))
+    poses = torch.from_numpy(np.stack([box.world_from_camera(i) for i in range(4)]))
+    matches = match_pixels(
+        depth, K, poses, torch.from_numpy(box.pairs), generator=torch.Generator().manual_seed(0)
+    )
+    assert matches.pair.tolist() == list(range(len(box.pairs)))
+    for pair, (first, second) in enumerate(box.pairs):
+        landing, matched = landing_in_closed_form(first, second)
+        # half a millimetre of stored depth decides at the border of the image
+        assert int(matches.available[pair]) == pytest.approx(matched.sum(), rel=0.01)
+        source = matches.source[pair].numpy().astype(int)
+        target = matches.target[pair].numpy()
+        np.testing.assert_allclose(target, landing[source[:, 1], source[:, 0]], atol=0.1)
+        row, column = target.astype(int).T[::-1]
+        vertices = (
+            box.vertices[box.vertex_map(first)[source[:, 1], source[:, 0]]],
+            box.vertices[box.vertex_map(second)[row, column]],
+        )
+        # A vertex is up to a diagonal from its point, a pixel up to half its size from its centre.
+        pixel = VIEWS[second].points
+        steps = np.linalg.norm(np.diff(pixel, axis=0), axis=-1)[np.minimum(row, 94), column]
+        apart = np.linalg.norm(vertices[0] - vertices[1], axis=1)
+        assert (apart <= 2 * np.sqrt(2) * CELL + steps).mean() > 0.99
+        assert np.median(apart) <= CELL
+
+
+def welded(mesh):
+    """Join the vertices that lie at one place; return the mesh and each vertex's new index."""
+    grid = np.round((mesh.vertices - mesh.vertices.min(axis=0)) / CELL).astype(int)
+    _, first, index = np.unique(grid, axis=0, return_index=True, return_inverse=True)
+    return TriangleMesh(mesh.vertices[first], index.reshape(-1)[mesh.faces].astype(np.int32)), index
+
+
+def test_walls_that_share_their_borders_are_still_one_set_each(tmp_path):
+    mesh, index = welded(box_mesh())
+    scan = write_box_room(tmp_path / "room", POSES[:1], mesh=mesh)
+    prepare_scene(scan, tmp_path / "out", SETTINGS)
+    scene = PreparedScene(tmp_path / "out/room")
+    found = []
+    for wall in range(6):
+        a, b = PLANES[wall // 2]
+        i, j = np.meshgrid(np.arange(2, CELLS[a] - 1), np.arange(2, CELLS[b] - 1), indexing="ij")
+        inner = index.reshape(-1)[first_vertex(wall) + i * (CELLS[b] + 1) + j]
+        found.append(np.unique(scene.sets()[inner]).tolist())
+    assert [len(labels) for labels in found] == [1] * 6
+    assert len({labels[0] for labels in found}) == 6
+
+
+def test_a_room_far_from_the_origin(tmp_path):
+    away = np.array([430_000.0, -5_100_000, 900])
+    mesh = box_mesh()
+    mesh = TriangleMesh(mesh.vertices.astype(np.float64) + away, mesh.faces)
+    depths = [view.depth for view in VIEWS]
+    poses = [pose.copy() for pose in POSES]
+    scan = write_box_room(tmp_path / "room", mesh=mesh, depths=depths)
+    for k, pose in enumerate(poses):
+        pose[:3, 3] += away
+        np.savetxt(scan / f"pose/{k:06d}.txt", pose, fmt="%.9f")
+    prepare_scene(scan, tmp_path / "out", SETTINGS)
+    scene = PreparedScene(tmp_path / "out/room")
+    assert np.abs(scene.vertices).max() < 3 and np.abs(scene.offset - away).max() < 3
+    np.testing.assert_allclose(scene.vertices + scene.offset, mesh.vertices, atol=1e-6)
+    for i, view in enumerate(VIEWS):
+        # six decimals of a pose are left at this distance
+        assert (scene.vertex_map(i)[view.clear] == view.vertex[view.clear]).mean() > 0.999
+
+
+def test_without_depth_images_the_rays_decide(tmp_path):
+    scan = write_box_room(tmp_path / "room", POSES[:2], depths=None)
+    info = prepare_scene(scan, tmp_path / "out", SETTINGS).info
+    scene = PreparedScene(tmp_path / "out/room")
+    assert not scene.has_depth and not info["has_depth"]
+    clear = VIEWS[1].clear
+    np.testing.assert_array_equal(scene.vertex_map(1)[clear], VIEWS[1].vertex[clear])
+    assert [frame["residual"] for frame in info["frames"]] == [None, None]
+    with pytest.raises(GeosetError, match="was prepared from a scan without depth images"):
+        scene.depth(0)
+
+
+def test_vertices_that_are_not_finite_cost_nothing_but_their_faces(tmp_path, box):
+    """A vertex of no face must not upset what is counted over all vertices."""
+    mesh = box_mesh()
+    extra = np.array([[np.nan, 0, 0], [np.inf, -np.inf, 1e30]], dtype=np.float32)
+    count = len(mesh.vertices)
+    broken = TriangleMesh(
+        np.concatenate([mesh.vertices, extra]),
+        np.concatenate([mesh.faces, np.int32([[0, 1, count], [0, 1, count + 9]])]),
+    )
+    info = prepare_scene(
+        write_box_room(tmp_path / "room", mesh=broken), tmp_path / "out", SETTINGS
+    ).info
+    scene = PreparedScene(tmp_path / "out/room")
+    assert info["surface"]["faces with a non-finite vertex"] == 1
+    assert info["surface"]["faces with a vertex index out of range"] == 1
+    assert scene.pairs.tolist() == box.pairs.tolist()
+    np.testing.assert_array_equal(scene.overlap, box.overlap)
+    for i in range(4):
+        np.testing.assert_array_equal(scene.vertex_map(i), box.vertex_map(i))
+        np.testing.assert_array_equal(scene.set_map(i), box.set_map(i))
+
+
+def test_every_second_frame(tmp_path):
+    scan = write_box_room(tmp_path / "room")
+    info = prepare_scene(scan, tmp_path / "out", replace(SETTINGS, frame_step=2)).info
+    assert [frame["id"] for frame in info["frames"]] == ["000000", "000002"]
+    assert info["scan"]["frames"] == 4 and info["rejected"] == []
+
+
+def test_frames_without_use_are_rejected_with_their_reasons(tmp_path):
+    depths = [view.depth.copy() for view in VIEWS]
+    depths[0][:] = 0
+    depths[1] += 1  # nowhere near the walls
+    scan = write_box_room(tmp_path / "room", depths=depths)
+    (scan / "depth/000002.png").write_bytes((scan / "depth/000002.png").read_bytes()[:300])
+    info = prepare_scene(scan, tmp_path / "out", SETTINGS).info
+    assert [tuple(entry) for entry in info["rejected"]] == [
+        ("000000", "no valid depth"),
+        ("000001", "sees no surface where its depth agrees"),
+        ("000002", "unreadable depth file"),
+    ]
+    scene = PreparedScene(tmp_path / "out/room")
+    assert scene.frame_ids == ["000003"]
+    np.testing.assert_allclose(scene.depth(0), VIEWS[3].depth, atol=0.00051)
+
+
+def test_no_frame_left(tmp_path):
+    depths = [np.zeros_like(view.depth) for view in VIEWS]
+    scan = write_box_room(tmp_path / "room", depths=depths)
+    with pytest.raises(GeosetError) as error:
+        prepare_scene(scan, tmp_path / "out", SETTINGS)
+    assert str(error.value) == (
+        f"{scan}: no frame is left (4 x no valid depth). See what it holds with: "
+        f"geoset inspect {scan}"
+    )
+    with pytest.raises(GeosetError, match="holds no prepared scene"):
+        PreparedScene(tmp_path / "out/room")
+
+
+def test_neither_mesh_nor_depth(tmp_path):
+    scan = write_box_room(tmp_path / "room", depths=None, mesh=None)
+    with pytest.raises(GeosetError, match="has neither a mesh nor a readable depth image"):
+        prepare_scene(scan, tmp_path / "out", SETTINGS)
+
+
+def test_the_scene_says_where_it_comes_from(box):
+    info = json.loads((box.path / "scene.json").read_text())
+    assert info["scan"]["path"].endswith("/room") and info["scan"]["layout"] == "one folder a kind"
+    assert info["settings"]["threshold"] == 0.01 and info["settings"]["image_size"] == [96, 128]
+    assert info["surface"]["source"] == "mesh of the scan"
+    assert {"format_version", "geoset_version"} <= info.keys()
