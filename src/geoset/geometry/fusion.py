@@ -237,7 +237,7 @@ def _extract(
         mask = np.zeros(field.shape, dtype=bool)
         mask[1:, 1:, 1:] = crossing  # scikit-image asks the mask at a cell's upper corner
         try:
-            v, f, _, _ = marching_cubes(field, 0.0, mask=mask, gradient_direction="ascent")
+            v, f, _, _ = marching_cubes(field, 0.0, mask=mask, gradient_direction="descent")
         except RuntimeError:  # no surface inside the mask
             continue
         vertices.append(v.astype(np.float64) + chunk * (CHUNK * BLOCK))
