@@ -11,10 +11,10 @@ from tyro.conf import Positional, arg
 
 from geoset import __version__
 from geoset.errors import GeosetError
-from geoset.recipes import RECIPES, Hardware, PrepareSettings, PretrainRecipe
+from geoset.recipes import RECIPES, DemoSettings, Hardware, PrepareSettings, PretrainRecipe
 
 Inline = arg(name="")  # the fields of a settings object stand as options of the command itself
-Recipe = Literal["paper", "small"]
+Recipe = Literal["paper", "small", "demo"]
 
 
 def inspect(path: Positional[Path], /, out: Path | None = None, frames: int = 4) -> None:
@@ -77,7 +77,7 @@ def pretrain(
     Args:
         prepared: prepared scenes, or folders of them
         out: folder of the run: weights, log, checkpoints
-        recipe: paper (8 GPUs' worth), or small (minutes on 2 cores)
+        recipe: paper (8 GPUs' worth), small (minutes on 2 cores), demo (what geoset demo runs)
         seed: the same seed gives the same weights
         resume: go on with the run in OUT
     """
@@ -87,11 +87,17 @@ def pretrain(
     print(f"weights: {weights}\nlog:     {out / 'log.jsonl'} (or: tensorboard --logdir {out})")
 
 
-def demo(out: Path = Path("geoset-demo"), seed: int = 0) -> None:
+def demo(
+    out: Path = Path("geoset-demo"),
+    seed: int = 0,
+    settings: Annotated[DemoSettings, Inline] = DemoSettings(),  # noqa: B008
+) -> None:
     """Show the whole path on made-up rooms, without any download, in minutes.
 
     Makes rooms, prepares and pre-trains on them, probes the features on labelled rooms, and writes
     a page with pictures and figures. Run again to go on where it stopped.
+
+    Example: geoset demo
 
     Args:
         out: folder for everything it makes
@@ -99,7 +105,7 @@ def demo(out: Path = Path("geoset-demo"), seed: int = 0) -> None:
     """
     from geoset.tasks.demo import demo as run
 
-    print(f"report: {run(out, seed)}")
+    print(f"report: {run(out, seed, settings).resolve()}")
 
 
 COMMANDS = {

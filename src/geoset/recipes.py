@@ -245,4 +245,35 @@ RECIPES: dict[str, PretrainRecipe] = {
         pixel_samples=512,
         min_pixels=8,
     ),
+    # What `geoset demo` runs: images of 96x128, made-up rooms.
+    "demo": PretrainRecipe(
+        stages=(
+            StageSettings("view", steps=600, view=1.0, optimizer=_ADAMW),
+            StageSettings("sets", steps=600, sets=1.0, optimizer=_ADAMW),
+        ),
+        model=ModelSettings("resnet18", out_channels=64, width=0.25),
+        batch_pairs=6,
+        pixel_samples=512,
+        min_pixels=8,
+    ),
 }
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """How large the demonstration is; the defaults take minutes on two cores."""
+
+    rooms: int = 24
+    """rooms to pre-train on, without labels"""
+    frames: int = 20
+    """images of each of them"""
+    labelled_rooms: int = 16
+    """other rooms, whose labels the probe learns from"""
+    heldout_rooms: int = 12
+    """other rooms, that the probe is scored on"""
+    labelled_frames: int = 6
+    """images of each labelled and held-out room"""
+    workers: int = 2
+    """processes that make and prepare rooms"""
+    recipe: PretrainRecipe = RECIPES["demo"]
+    """the pre-training"""

@@ -122,3 +122,28 @@ def pair_row(
         caption = f"{len(shared)} common sets, overlap {scene.overlap[pair]:.2f}"
         row.append((caption, paint_sets(scene.image(i), common)))
     return row
+
+
+def paint_features(maps: Sequence[np.ndarray], size: tuple[int, int]) -> list[np.ndarray]:
+    """Show features (C,h,w) of several images by their first three principal components.
+
+    One basis for all of them: the same colour is the same feature. Returns (H,W,3) uint8 of
+    `size` (H,W).
+    """
+    flat = np.concatenate([m.reshape(len(m), -1).T for m in maps]).astype(np.float64)
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
+    mean = flat.mean(axis=0)
+    _, axes = np.linalg.eigh(np.cov((flat - mean).T))
+    axes = axes[:, :-4:-1]
+    axes *= np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
+    scores = (flat - mean) @ axes
+    low, high = np.percentile(scores, [2, 98], axis=0)
+    colors = np.clip((scores - low) / np.maximum(high - low, 1e-12), 0, 1)
+    pictures, start = [], 0
+    for m in maps:
+        height, width = m.shape[1:]
+        part = colors[start : start + height * width].reshape(height, width, -1)
+        start += height * width
+        small = Image.fromarray(np.round(part * 255).astype(np.uint8))
+        pictures.append(np.asarray(small.resize(size[::-1], Image.Resampling.BILINEAR)))
+    return pictures
