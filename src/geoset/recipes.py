@@ -177,10 +177,12 @@ class StageSettings:
     """update rule and schedule"""
 
     def __post_init__(self) -> None:
-        if self.steps is None and self.epochs is None:
-            raise GeosetError(f"stage {self.name}: give its length, in steps or in epochs")
-        if self.view <= 0 and self.sets <= 0:
-            raise GeosetError(f"stage {self.name}: every loss has weight 0; give one a weight")
+        length = self.epochs if self.steps is None else self.steps
+        found = f"stage {self.name}: steps is {self.steps}, epochs is {self.epochs}"
+        _require(length is not None and length > 0, found, "one of them, above 0")
+        found = f"stage {self.name}: the weights are view {self.view}, sets {self.sets}"
+        _require(self.view >= 0 and self.sets >= 0, found, "0 or more")
+        _require(self.view + self.sets > 0, found, "one of them above 0")
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,17 @@ class PretrainRecipe:
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """number format of the forward pass"""
 
+    def __post_init__(self) -> None:
+        names = [stage.name for stage in self.stages]
+        _require(
+            0 < len(names) == len(set(names)),
+            f"the stages are called {names}",
+            "one or more, each by a name of its own: their weights are files of that name",
+        )
+        for name in ("batch_pairs", "pixel_samples", "min_pixels"):
+            _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}", "1 or more")
+        _require(self.temperature > 0, f"temperature is {self.temperature}", "a number above 0")
+
 
 @dataclass(frozen=True)
 class Hardware:
@@ -221,6 +234,13 @@ class Hardware:
     """how many of them"""
     workers: int = 1
     """processes that load data, for each device"""
+    checkpoint_seconds: float = 60.0
+    """time between checkpoints, what a kill can cost at most"""
+
+    def __post_init__(self) -> None:
+        _require(self.devices >= 1, f"devices is {self.devices}", "1 or more")
+        for name in ("workers", "checkpoint_seconds"):
+            _require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}", "0 or more")
 
 
 _SGD = OptimizerSettings(batchnorm_decay=True)

@@ -85,6 +85,7 @@ def pretrain(
         accelerator=hardware.accelerator,
         devices=hardware.devices,
         precision=recipe.precision,
+        checkpoint_seconds=hardware.checkpoint_seconds,
     )
 
 
