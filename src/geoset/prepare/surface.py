@@ -37,7 +37,8 @@ def working_surface(mesh: TriangleMesh) -> Surface:
     with a median edge under 1 cm is clustered; anything between stays as it is.
 
     Raises:
-        GeosetError: the surface is so large that bisecting it would not fit in memory.
+        GeosetError: the surface is so large that bisecting it would not fit in memory, or so
+            small that clustering leaves nothing of it.
     """
     centre = np.median(mesh.vertices[np.unique(mesh.faces)].astype(np.float64), axis=0)
     offset = np.round(centre) if np.abs(centre).max() > FAR else np.zeros(3)
@@ -49,6 +50,12 @@ def working_surface(mesh: TriangleMesh) -> Surface:
     sample = faces[:: max(1, len(faces) // 500_000)]
     if np.median(edge_lengths(vertices, sample)) < DENSE_EDGE:
         vertices, faces, source = _cluster(vertices, faces)
+    if len(faces) == 0:
+        extent = np.ptp(mesh.vertices[mesh.faces].reshape(-1, 3), axis=0).max()
+        raise GeosetError(
+            f"the mesh is {extent:.3g} m across: at a resolution of {CLUSTER_CELL * 100:g} cm no "
+            "face of it is left. Check that it is in metres"
+        )
     area = 0.5 * np.linalg.norm(face_normals(vertices, faces), axis=1).sum(dtype=np.float64)
     expected = len(vertices) + 2 * area / LONGEST_EDGE**2
     if expected > MOST_VERTICES:
@@ -106,7 +113,13 @@ def _split_faces(faces: np.ndarray, middle: np.ndarray) -> np.ndarray:
 
 
 def _cluster(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Keep, of the vertices in each cubic cell, the one nearest to their mean."""
+    """Keep, of the vertices in each cubic cell, the one nearest to their mean.
+
+    Vertices that no face names are left out: stray ones could lie anywhere.
+    """
+    used = np.zeros(len(vertices), dtype=bool)
+    used[faces] = True
+    vertices, faces = vertices[used], (np.cumsum(used) - 1)[faces]
     cell = np.floor((vertices - vertices.min(axis=0)) / CLUSTER_CELL).astype(np.int64)
     key = (cell[:, 0] << 42) | (cell[:, 1] << 21) | cell[:, 2]
     _, cluster, size = np.unique(key, return_inverse=True, return_counts=True)
@@ -115,8 +128,9 @@ def _cluster(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.nd
     )
     distance = np.linalg.norm(vertices - mean[cluster], axis=1)
     order = np.lexsort((distance, cluster))
-    source = order[np.cumsum(size) - size].astype(np.int32)
+    kept = order[np.cumsum(size) - size]
     merged = cluster[faces].astype(np.int32)
     merged = merged[(merged != np.roll(merged, 1, axis=1)).all(axis=1)]
     _, first = np.unique(np.sort(merged, axis=1), axis=0, return_index=True)
-    return vertices[source], merged[np.sort(first)], source
+    source = np.flatnonzero(used)[kept].astype(np.int32)
+    return vertices[kept], merged[np.sort(first)], source
