@@ -273,3 +273,11 @@ def test_the_scene_says_where_it_comes_from(box):
     assert info["settings"]["threshold"] == 0.01 and info["settings"]["image_size"] == [96, 128]
     assert info["surface"]["source"] == "mesh of the scan"
     assert {"format_version", "geoset_version"} <= info.keys()
+
+
+def test_never_into_the_scan_itself(tmp_path):
+    scan = write_box_room(tmp_path / "room", POSES[:1])
+    before = sorted(scan.rglob("*"))
+    with pytest.raises(GeosetError, match="lies; choose another OUT"):
+        prepare_scene(scan, tmp_path, SETTINGS)
+    assert sorted(scan.rglob("*")) == before

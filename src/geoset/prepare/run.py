@@ -51,6 +51,8 @@ def prepare_scene(
         GeosetError: the scan cannot be used, or `out` holds it prepared with other settings.
     """
     folder = out / scan_path.resolve().name
+    if folder.resolve() == scan_path.resolve():
+        raise GeosetError(f"{out}: is where the scan {scan_path} lies; choose another OUT")
     wanted = json.loads(json.dumps(asdict(settings)))
     if (folder / "scene.json").is_file():
         info = _check_finished(folder, scan_path, wanted)

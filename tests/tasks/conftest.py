@@ -1,0 +1,16 @@
+import pytest
+from two_rooms import prepare_quietly, write_two_rooms
+
+
+@pytest.fixture(scope="session")
+def rooms(tmp_path_factory):
+    """A folder of two scans."""
+    return write_two_rooms(tmp_path_factory.mktemp("rooms"))
+
+
+@pytest.fixture(scope="session")
+def prepared_rooms(rooms, tmp_path_factory):
+    """The two, prepared; not to be written to."""
+    out = tmp_path_factory.mktemp("prepared")
+    prepare_quietly(rooms, out)
+    return out
