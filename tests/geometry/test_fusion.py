@@ -11,6 +11,7 @@ from geoset.geometry.fusion import (
     BLOCK,
     DepthView,
     _allocate,
+    _close_pinholes,
     _integrate,
     _unpack,
     fuse_depth,
@@ -67,8 +68,8 @@ class TestIntegrate:
         eyes = [(0.5, 0.4, 0.45), (0.8, 0.3, 0.6), (0.3, 0.7, 0.3)]
         views = [view(self.TINY, look_at(eye, (1.1, 0.9, 0.2)), size) for eye in eyes]
         views[0].depth[3:5, 4:9] = 0  # a hole
-        views[1].depth[6, 6] = 65.0
-        views[2].depth[:, 10] = 1.45  # beyond max_depth
+        for seen in views:
+            seen.depth[seen.depth > self.SETTINGS.max_depth] = 0  # fuse_depth has done so by now
         return views
 
     def test_equals_plain_loops(self):
@@ -89,13 +90,38 @@ class TestIntegrate:
         _, keys = _allocate(views, self.SETTINGS)
         blocks = {tuple(block) for block in _unpack(keys)}
         for seen in views:
-            valid = (seen.depth > 0) & (seen.depth <= self.SETTINGS.max_depth)
+            valid = seen.depth > 0
             valid[1::2] = valid[:, 1::2] = False  # every second pixel is enough
             points = transform(
                 seen.world_from_camera, (seen.camera.rays() * seen.depth[..., None])[valid]
             )
             wanted = np.floor(points / (self.SETTINGS.voxel_size * BLOCK)).astype(int)
             assert {tuple(block) for block in wanted} <= blocks
+
+
+class TestClosePinholes:
+    """By hand: filled with the mean of the valid neighbours if four lie within 5 %."""
+
+    def test_single_hole_in_a_slanted_wall(self):
+        depth = np.add.outer(np.zeros(5), 2 + 0.01 * np.arange(5)).astype(np.float32)
+        holed = depth.copy()
+        holed[2, 2] = 0
+        closed = _close_pinholes(holed)
+        assert closed[2, 2] == pytest.approx(2.02, abs=1e-6)
+        closed[2, 2] = 0
+        np.testing.assert_array_equal(closed, holed)
+
+    def test_large_hole_stays_but_for_its_rim(self):
+        depth = np.full((9, 9), 2, dtype=np.float32)
+        depth[2:7, 2:7] = 0
+        closed = _close_pinholes(depth)
+        assert (closed[3:6, 3:6] == 0).all()  # those have three neighbours or fewer
+
+    def test_edge_between_two_surfaces_stays_open(self):
+        depth = np.full((5, 5), 2, dtype=np.float32)
+        depth[:, 3:] = 3
+        depth[2, 2] = 0
+        assert _close_pinholes(depth)[2, 2] == 0
 
 
 class TestSurface:

@@ -22,6 +22,7 @@ from geoset.recipes import FusionSettings
 BLOCK = 8  # voxels along an edge of a block
 CHUNK = 8  # blocks along an edge of what marching cubes takes at once
 KEY_BITS = 21  # of a block coordinate inside its packed key
+PINHOLE_RELIEF = 0.05  # of depth: neighbours farther apart lie on different surfaces
 HALF_RANGE = 1 << (KEY_BITS - 1)
 
 
@@ -51,7 +52,7 @@ def fuse_depth(views: Sequence[DepthView], settings: FusionSettings | None = Non
     """
     settings = settings or FusionSettings()
     origin = np.median([view.world_from_camera[:3, 3] for view in views], axis=0)
-    views = [_relative_to(origin, view) for view in views]
+    views = [_for_fusion(view, origin, settings.max_depth) for view in views]
     settings, keys = _allocate(views, settings)
     distance, weight = _integrate(views, keys, settings)
     vertices, faces = _extract(keys, distance, weight)
@@ -66,10 +67,37 @@ def fuse_depth(views: Sequence[DepthView], settings: FusionSettings | None = Non
     return Fused(TriangleMesh(vertices + origin, faces), settings.voxel_size, specks)
 
 
-def _relative_to(origin: np.ndarray, view: DepthView) -> DepthView:
+def _for_fusion(view: DepthView, origin: np.ndarray, max_depth: float) -> DepthView:
     world_from_camera = view.world_from_camera.copy()
     world_from_camera[:3, 3] -= origin
-    return replace(view, world_from_camera=world_from_camera)
+    near = np.where(view.depth <= max_depth, view.depth, np.float32(0))
+    return replace(view, depth=_close_pinholes(near), world_from_camera=world_from_camera)
+
+
+@numba.njit(cache=True)
+def _close_pinholes(depth):
+    """Fill pixels without depth from their neighbours, where most of these lie on one surface.
+
+    A voxel looks at one pixel a view; single missing ones would leave holes in whole walls.
+    """
+    height, width = depth.shape
+    closed = depth.copy()
+    for i in range(1, height - 1):
+        for j in range(1, width - 1):
+            if depth[i, j] > 0:
+                continue
+            count, total = 0, 0.0
+            nearest, farthest = np.inf, 0.0
+            for di in range(-1, 2):
+                for dj in range(-1, 2):
+                    d = depth[i + di, j + dj]
+                    if d > 0:
+                        count += 1
+                        total += d
+                        nearest, farthest = min(nearest, d), max(farthest, d)
+            if count >= 4 and farthest - nearest < PINHOLE_RELIEF * nearest:
+                closed[i, j] = total / count
+    return closed
 
 
 def _allocate(
@@ -84,7 +112,6 @@ def _allocate(
                 view.depth,
                 view.camera.rays(),
                 view.world_from_camera,
-                settings.max_depth,
                 settings.truncation * settings.voxel_size,
                 settings.voxel_size * BLOCK,
             )
@@ -100,7 +127,7 @@ def _allocate(
 
 
 @numba.njit(cache=True)
-def _touched_blocks(depth, rays, world_from_camera, max_depth, truncation, block_size):
+def _touched_blocks(depth, rays, world_from_camera, truncation, block_size):
     """Packed keys, with repeats removed along rows, of blocks within the band of each depth."""
     height, width = depth.shape
     steps = 2 * int(np.ceil(2 * truncation / block_size)) + 1
@@ -113,7 +140,7 @@ def _touched_blocks(depth, rays, world_from_camera, max_depth, truncation, block
             last = np.int64(-1)
             for j in range(0, width, 2):
                 d = depth[i, j]
-                if d <= 0 or d > max_depth:
+                if d <= 0:
                     continue
                 z = d + offset
                 inside = True
@@ -198,7 +225,7 @@ def _integrate_view(
                     if fj < 0 or fi < 0 or fj >= width or fi >= height:
                         continue
                     d = depth[int(fi), int(fj)]
-                    if d <= 0 or d > max_depth:
+                    if d <= 0:
                         continue
                     signed = d - qz
                     if signed < -truncation:
