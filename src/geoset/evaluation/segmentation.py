@@ -23,7 +23,8 @@ class SegmentationScore:
 
     def mean_iou(self, classes: Sequence[str] | None = None) -> float:
         """Return the mean over `classes`, by default all that occur; NaN if none does."""
-        chosen = [self.iou[name] for name in classes or self.iou if name in self.iou]
+        names = self.iou if classes is None else classes
+        chosen = [self.iou[name] for name in names if name in self.iou]
         return sum(chosen) / len(chosen) if chosen else float("nan")
 
 
