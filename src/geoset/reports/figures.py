@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from geoset.prepare.scene import PreparedScene
 
+TILE_WIDTH = 256  # pixels, about, of tiles made of smaller pictures
 MARGIN = 4  # pixels between tiles
 CAPTION = 18  # pixels of text above each tile
 PAPER, INK = (255, 255, 255), (20, 20, 20)
@@ -56,7 +57,8 @@ def paint_coverage(image: np.ndarray, depth: np.ndarray | None, seen: np.ndarray
 
 
 def tile(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> Image.Image:
-    """Lay captioned (H,W,3) uint8 pictures out in rows."""
+    """Lay captioned (H,W,3) uint8 pictures out in rows; enlarge small ones by whole factors."""
+    rows = [[(caption, _enlarge(picture)) for caption, picture in row] for row in rows]
     heights = [max(picture.shape[0] for _, picture in row) + CAPTION + MARGIN for row in rows]
     widths = [sum(picture.shape[1] + MARGIN for _, picture in row) for row in rows]
     sheet = Image.new("RGB", (max(widths) + MARGIN, sum(heights) + MARGIN), PAPER)
@@ -70,6 +72,11 @@ def tile(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> Image.Image:
             left += picture.shape[1] + MARGIN
         top += height
     return sheet
+
+
+def _enlarge(picture: np.ndarray) -> np.ndarray:
+    factor = max(1, round(TILE_WIDTH / picture.shape[1]))
+    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _shorten(text: str, width: int, font: ImageFont.FreeTypeFont) -> str:

@@ -3,7 +3,7 @@
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from PIL import Image
 
@@ -17,13 +17,15 @@ body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var
 h1 { font-size: 1.7rem; margin: 0 0 .3rem; } h2 { font-size: 1.2rem; margin: 2.4rem 0 .5rem; }
 p, figcaption { max-width: 46rem; } figcaption, .soft { color: var(--soft); font-size: .9rem; }
 figure { margin: 1rem 0; overflow-x: auto; }
-img { max-width: 100%; height: auto; } img.tile { image-rendering: pixelated; width: 100%; }
+img { width: 100%; height: auto; }
 .chart { background: #fff; border-radius: 6px; } .chart svg { width: 100%; height: auto; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
+.legend { max-width: none; } .legend span { display: inline-block; margin-right: 1rem; }
+.legend i { display: inline-block; width: .8rem; height: .8rem; margin-right: .35rem; }
 tr.best td { color: var(--mark); font-weight: 600; }
 pre { background: color-mix(in srgb, var(--line) 35%, transparent); padding: .7rem 1rem;
   overflow-x: auto; border-radius: 6px; font-size: .85rem; }
@@ -69,8 +71,17 @@ def picture(image: Image.Image, caption: str) -> str:
     image.save(stream, format="PNG", optimize=True)
     data = base64.b64encode(stream.getvalue()).decode()
     caption = html.escape(caption)
-    source = f"<img class='tile' src='data:image/png;base64,{data}' alt='{caption}'>"
+    source = f"<img src='data:image/png;base64,{data}' alt='{caption}'>"
     return f"<figure>{source}<figcaption>{caption}</figcaption></figure>"
+
+
+def legend(colors: Mapping[str, Sequence[int]]) -> str:
+    """Names beside their colours (R, G, B)."""
+    swatches = "".join(
+        f"<span><i style='background:rgb({r},{g},{b})'></i>{html.escape(name)}</span>"
+        for name, (r, g, b) in colors.items()
+    )
+    return f"<p class='legend'>{swatches}</p>"
 
 
 def chart(svg: str, caption: str) -> str:

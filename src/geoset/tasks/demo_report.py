@@ -13,6 +13,7 @@ from geoset.prepare.scene import PreparedScene, find_scenes
 from geoset.reports import page
 from geoset.reports.charts import training_curves
 from geoset.reports.figures import paint_features, scene_sheet, set_colors, tile
+from geoset.scans.rooms import ROOM_CLASSES
 from geoset.tasks.probe import network_features
 from geoset.training.log import read_log
 
@@ -51,7 +52,12 @@ def write_report(
         ),
         (
             "Features before and after",
-            [page.picture(_feature_sheet(networks, heldout), FEATURES_NOTE)],
+            [
+                page.picture(_feature_sheet(networks, heldout), FEATURES_NOTE),
+                page.legend(
+                    dict(zip(ROOM_CLASSES, set_colors(np.arange(len(ROOM_CLASSES))), strict=True))
+                ),
+            ],
         ),
         ("IoU of each class", [_class_table(scores)]),
         ("How it was made", [page.code(_provenance(results))]),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -78,6 +79,7 @@ def _progress(console: Console) -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
+        disable=not console.is_terminal,  # a log would get an empty line of it
     )
 
 
@@ -117,13 +119,13 @@ def _attempt(path: Path, out: Path, settings: PrepareSettings, *show) -> SceneRe
 
 
 def _table(reports: list[SceneReport]) -> Table:
-    table = Table(title="prepared scenes", title_justify="left")
-    table.add_column("scene")
+    table = Table(title="prepared scenes", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("scene", overflow="fold")
     for heading in ("frames", "rejected", "vertices", "sets", "pairs", "covered", "residual"):
-        table.add_column(heading, justify="right")
-    table.add_column("status")
+        table.add_column(heading, justify="right", min_width=len(heading))
     for report in reports:
-        table.add_row(report.scene, *_figures(report.info), report.status)
+        name = report.scene if report.status == "prepared" else f"{report.scene} ({report.status})"
+        table.add_row(name, *_figures(report.info))
     return table
 
 

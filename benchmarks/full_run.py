@@ -1,0 +1,68 @@
+"""Run what is too slow for every change, and write down what came out: `.ci/run full`."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+import geoset
+
+
+def main(report: Path) -> None:
+    began = time.monotonic()
+    slow = subprocess.run(
+        [sys.executable, "-m", "pytest", "-m", "slow", "-q", "--durations=0"],
+        capture_output=True,
+        text=True,
+    )
+    print(slow.stdout[-4000:], flush=True)
+    tests = time.monotonic() - began
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "demo"
+        began = time.monotonic()
+        subprocess.run(["geoset", "demo", "--out", str(out)], check=True)
+        demo = time.monotonic() - began
+        results = json.loads((out / "results.json").read_text())
+    rows = "\n".join(
+        f"| {name} | {100 * score['miou']:.1f} | {100 * score['miou_shown']:.1f} "
+        f"| {100 * score['miou_flush']:.1f} | {100 * score['pixel_accuracy']:.1f} |"
+        for name, score in results["scores"].items()
+    )
+    durations = "\n".join(line for line in slow.stdout.splitlines() if "s call" in line)
+    report.write_text(
+        f"""# Last full run
+
+Written by `.ci/run full`: {time.strftime("%Y-%m-%d")}, geoset {geoset.__version__},
+Python {platform.python_version()}, torch {torch.__version__}, {os.cpu_count()} cores.
+
+## Slow tests
+
+{slow.stdout.strip().splitlines()[-1].strip("= ")} ({tests:.0f} s in all)
+
+```text
+{durations}
+```
+
+## Demo
+
+{demo:.0f} s in all: {", ".join(f"{name} {s:.0f} s" for name, s in results["seconds"].items())}.
+
+Frozen linear probe on held-out rooms, %, seed {results["seed"]}:
+
+| features | mIoU | classes geometry shows | flush classes | pixel accuracy |
+|---|---|---|---|---|
+{rows}
+"""
+    )
+    if slow.returncode:
+        raise SystemExit(slow.returncode)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
