@@ -86,3 +86,11 @@ def test_leftovers_of_killed_writers_are_removed(tmp_path):
     remove_partial(tmp_path)
     assert listing(tmp_path) == ["file", "other"]
     remove_partial(tmp_path / "not there")
+
+
+def test_remove_partial_spares_what_is_being_written(tmp_path):
+    with atomic_path(tmp_path / "file") as temporary:
+        temporary.write_text("half")
+        remove_partial(tmp_path)
+        assert temporary.exists()
+    assert listing(tmp_path) == ["file"]

@@ -8,6 +8,11 @@ from pathlib import Path
 
 from geoset.errors import GeosetError
 
+try:
+    import fcntl
+except ImportError:  # Windows: leftovers stay, and nobody reads them
+    fcntl = None
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -17,12 +22,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         GeosetError: the disk is full, or the folder cannot be written; `path` is as it was.
     """
     path = Path(path)
-    temporary = None
+    handle, temporary = None, None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        os.close(handle)
         temporary = Path(name)
+        if fcntl:
+            fcntl.flock(handle, fcntl.LOCK_EX)  # ends with this process, however that ends
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -36,6 +42,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+            os.close(handle)
 
 
 def atomic_write(path: str | Path, data: bytes | str) -> None:
@@ -45,6 +52,11 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove what killed writers left behind in `folder`."""
-    for leftover in folder.glob(".*.part"):
-        leftover.unlink(missing_ok=True)
+    """Remove what killed writers left behind in `folder`, and nothing that is being written."""
+    for leftover in folder.glob(".*.part") if fcntl else ():
+        try:
+            with leftover.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                leftover.unlink(missing_ok=True)
+        except (BlockingIOError, FileNotFoundError):  # in use, or finished in the meantime
+            continue
