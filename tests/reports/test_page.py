@@ -1,0 +1,69 @@
+"""Pages and charts: self-contained, escaped, and with the data in them."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from geoset.reports import page
+from geoset.reports.charts import training_curves
+from geoset.reports.figures import paint_features
+
+
+def test_nothing_is_fetched_and_text_is_escaped():
+    picture = page.picture(Image.new("RGB", (4, 3), (255, 0, 0)), "a < b")
+    built = page.page("1 & 2", "lead", [("more", [page.text("<b>"), picture])])
+    assert "<title>1 &amp; 2</title>" in built
+    assert "&lt;b&gt;" in built
+    assert "a &lt; b" in built
+    assert not re.search(r"https?://|<script|<link", built)
+
+
+def test_table_marks_the_best_row():
+    built = page.table(["x", "y"], [["a", "1"], ["b", "2"]], best=1)
+    assert built.count("<tr class=best><td>b</td><td>2</td>") == 1
+    assert built.count("class=best") == 1
+
+
+def test_legend_shows_each_colour():
+    assert "rgb(1,2,3)'></i>wall<" in page.legend({"wall": (1, 2, 3)})
+
+
+def rows(values, stage="view", first=1):
+    return [{"step": first + i, "stage": stage, "loss": v} for i, v in enumerate(values)]
+
+
+def test_curves_have_a_panel_each_and_bridge_missing_terms():
+    log = [*rows([3.0, 2.0, 1.0]), {"step": 4, "stage": "sets"}]
+    drawing = training_curves(log, {"one": ["loss"], "two": ["absent", "loss"]})
+    root = ElementTree.fromstring(drawing)
+    axes = [node for node in root.iter() if re.match(r"axes_\d+$", node.get("id", ""))]
+    assert len(axes) == 2
+
+
+class TestPaintFeatures:
+    def test_one_basis_for_all_pictures(self):
+        generator = np.random.default_rng(0)
+        kinds = generator.normal(size=(2, 6))
+        left, right = np.zeros((6, 4, 4)), np.zeros((6, 4, 4))
+        left[:] = kinds[0][:, None, None]
+        left[:, :, 2:] = kinds[1][:, None, None]
+        right[:] = kinds[1][:, None, None]
+        first, second = paint_features([left, right], (4, 4))
+        np.testing.assert_array_equal(first[:, 3], second[:, 0])
+        assert np.abs(first[0, 0].astype(int) - first[0, 3]).max() > 200
+
+    def test_size_and_scale_of_features_do_not_matter(self):
+        features = np.random.default_rng(1).normal(size=(8, 6, 5))
+        (small,) = paint_features([features], (12, 10))
+        (large,) = paint_features([1000 * features], (12, 10))
+        assert small.shape == (12, 10, 3)
+        assert small.dtype == np.uint8
+        np.testing.assert_allclose(small.astype(int), large, atol=1)
+
+    @pytest.mark.parametrize("channels", [3, 16])
+    def test_constant_features_are_no_error(self, channels):
+        (picture,) = paint_features([np.ones((channels, 4, 4))], (4, 4))
+        assert (picture == picture[0, 0]).all()
