@@ -1,0 +1,220 @@
+import json
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from tiny_run import RECIPE, tiny_pretrain, untimed_log, weights, with_steps
+
+import geoset
+from geoset import GeosetError
+from geoset.data.pairs import PairBatches
+from geoset.recipes import Hardware, Photometric, StageSettings
+from geoset.tasks import pretrain as task
+from geoset.training.log import read_log
+
+BESIDE = {"positive", "negative", "rank", "lr", "frames", "wait_s", "step_s"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """On a busy machine two threads wait for each other at every layer."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def whole(prepared_rooms, tmp_path_factory):
+    """A run that nothing interrupted."""
+    run = tmp_path_factory.mktemp("whole")
+    tiny_pretrain(prepared_rooms, run)
+    return run
+
+
+class KilledError(Exception):
+    """Stands for whatever ends a process between two steps."""
+
+
+def killed_before(step):
+    """A loss that ends the process instead of taking a step, counted from 0 over both stages."""
+    compute, count = task.compute_losses, iter(range(step + 1))
+
+    def compute_or_die(*arguments):
+        if next(count) == step:
+            raise KilledError
+        return compute(*arguments)
+
+    return compute_or_die
+
+
+def batches_seen(monkeypatch, *arguments, **options):
+    """Pre-train, and return the frames of each batch in the order of training."""
+    seen, compute = [], task.compute_losses
+
+    def recording(recipe, stage, model, batch, generator):
+        seen.append(batch.frames)
+        return compute(recipe, stage, model, batch, generator)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(task, "compute_losses", recording)
+        tiny_pretrain(*arguments, **options)
+    return seen
+
+
+def test_a_run_leaves_its_files(whole, prepared_rooms):
+    assert {path.name for path in whole.iterdir()} == {
+        "run.json",
+        "log.jsonl",
+        "tensorboard",
+        "checkpoints",
+        "stage-view.safetensors",
+        "stage-sets.safetensors",
+        "model.safetensors",
+    }
+    settings = json.loads((whole / "run.json").read_text())["plan"]["settings"]
+    assert settings["recipe"] == json.loads(json.dumps(asdict(RECIPE)))
+    assert list(settings["scenes"]) == ["a", "b"]
+    for name, files in settings["scenes"].items():
+        stored = json.loads((prepared_rooms / name / "scene.json").read_text())["files"]
+        assert files == stored
+
+
+def test_log_rows(whole):
+    rows = read_log(whole)
+    assert [(row["step"], row["stage"]) for row in rows] == [
+        (1, "view"), (2, "view"), (3, "view"), (4, "sets"), (5, "sets"), (6, "sets"),
+    ]  # fmt: skip
+    own = {"view": {"view/chance", "pairs without match"}, "sets": {"sets/chance", "sets/pair"}}
+    for row in rows:
+        assert set(row) == {"step", "stage", "loss"} | own[row["stage"]] | BESIDE
+        assert row["frames"] == 8
+        assert -1 <= row["negative"] <= 1
+        assert -1 <= row["positive"] <= 1
+        assert 1 <= row["rank"] <= 16
+    for row in rows[:3]:  # every pair overlaps, and has 128 matches: chance is log 128
+        assert row["pairs without match"] == 0
+        assert row["view/chance"] == pytest.approx(row["loss"] / 4.8520, rel=1e-4)
+    for row in rows[3:]:
+        assert row["sets/pair"] * 4 % 1 == 0
+        assert 2 < row["loss"] / row["sets/chance"] < 6
+
+
+def test_weights_are_those_of_networks_that_can_be_used(whole):
+    final, view = geoset.load_model(whole), geoset.load_model(whole / "stage-view.safetensors")
+    assert final.config == {"encoder": "resnet18", "out_channels": 16, "width": 0.125}
+    assert weights(whole)["model.safetensors"] == weights(whole)["stage-sets.safetensors"]
+    image = torch.rand(1, 3, 48, 64)
+    assert final(image).shape == (1, 16, 24, 32)
+    assert not torch.allclose(final(image), view(image), atol=1e-3)
+
+
+@pytest.mark.parametrize("stage", RECIPE.stages, ids=lambda stage: stage.name)
+def test_each_loss_falls_below_chance(prepared_rooms, tmp_path, stage):
+    """Chance is 1. Over 128 keys that are at right angles to the query, a perfect view loss is
+    log(1 + 127 exp(-1 / 0.4)) / log(128) = 0.50; these few steps go a third of the way.
+    """
+    plain = Photometric(jitter_probability=0, grayscale_probability=0, blur_probability=0)
+    recipe = replace(RECIPE, stages=(replace(stage, steps=40),), augmentation=plain)
+    tiny_pretrain(prepared_rooms, tmp_path, recipe, hardware=Hardware("cpu", workers=0))
+    course = [row[f"{stage.name}/chance"] for row in read_log(tmp_path)]
+    assert sum(course[:2]) / 2 > 0.95
+    assert sum(course[-8:]) / 8 < 0.9
+
+
+@pytest.mark.parametrize("step", range(6))
+def test_a_run_stopped_at_any_step_resumes_to_the_same(
+    prepared_rooms, whole, tmp_path, monkeypatch, step
+):
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(task, "compute_losses", killed_before(step))
+        tiny_pretrain(prepared_rooms, tmp_path)
+    assert len(read_log(tmp_path)) == step
+    tiny_pretrain(prepared_rooms, tmp_path, resume=True)
+    assert weights(tmp_path) == weights(whole)
+    assert untimed_log(tmp_path) == untimed_log(whole)
+
+
+def test_workers_and_checkpoints_do_not_change_what_is_trained(prepared_rooms, whole, tmp_path):
+    hardware = Hardware("cpu", workers=2, checkpoint_seconds=1e9)
+    tiny_pretrain(prepared_rooms, tmp_path, hardware=hardware)
+    assert weights(tmp_path) == weights(whole)
+    assert [path.name for path in sorted((tmp_path / "checkpoints").iterdir())] == [
+        "step-00000003",
+        "step-00000006",
+    ]
+
+
+def test_stage_2_goes_on_in_the_sequence_of_pairs(prepared_rooms, tmp_path, monkeypatch):
+    seen = batches_seen(monkeypatch, prepared_rooms, tmp_path)
+    batches = PairBatches([prepared_rooms / "a", prepared_rooms / "b"], 4, seed=0)
+    assert seen == [batches[step].frames for step in range(6)]
+
+
+def test_epochs_are_counted_in_batches(prepared_rooms, tmp_path, capsys):
+    batches = PairBatches([prepared_rooms / "a", prepared_rooms / "b"], 4, seed=0)
+    stages = (
+        replace(RECIPE.stages[0], steps=None, epochs=2),
+        replace(RECIPE.stages[1], steps=None, epochs=0.01),
+    )
+    tiny_pretrain(prepared_rooms, tmp_path, replace(RECIPE, stages=stages))
+    steps = batches.steps_per_epoch
+    assert (
+        f"2 scenes, {len(batches.pairs)} pairs, {steps} steps an epoch; "
+        f"stage view: {2 * steps} steps, stage sets: 1 steps"
+    ) in capsys.readouterr().out
+    assert len(read_log(tmp_path)) == 2 * steps + 1
+
+
+def test_seeds_differ(prepared_rooms, whole, tmp_path):
+    tiny_pretrain(prepared_rooms, tmp_path, seed=1)
+    assert set(weights(tmp_path)) == set(weights(whole))
+    assert all(weights(tmp_path)[name] != data for name, data in weights(whole).items())
+    assert read_log(tmp_path)[0]["loss"] != read_log(whole)[0]["loss"]
+
+
+def test_one_stage_may_have_both_losses(prepared_rooms, tmp_path):
+    both = StageSettings("both", steps=1, view=2.0, sets=0.5)
+    tiny_pretrain(prepared_rooms, tmp_path, replace(RECIPE, stages=(both,)))
+    (row,) = read_log(tmp_path)
+    sets_loss = (row["loss"] - 2 * row["view/chance"] * 4.8520) / 0.5
+    assert 2 < sets_loss / row["sets/chance"] < 6
+
+
+def test_a_folder_with_a_run_is_refused(prepared_rooms, whole):
+    with pytest.raises(GeosetError, match=r"already holds a run\. Continue it with --resume, or"):
+        tiny_pretrain(prepared_rooms, whole)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"temperature": 0.2}, "settings.recipe.temperature was 0.4, now it is 0.2"),
+        ({"batch_pairs": 2}, "settings.recipe.batch_pairs was 4, now it is 2"),
+        ({"stages": with_steps(3, 9).stages}, "stages.1.steps was 3, now it is 9"),
+        (
+            {"augmentation": replace(RECIPE.augmentation, hue=0.0)},
+            "settings.recipe.augmentation.hue was 0.1, now it is 0.0",
+        ),
+    ],
+)
+def test_another_recipe_is_refused(prepared_rooms, whole, changes, message):
+    with pytest.raises(GeosetError, match=f"cannot be resumed with other settings: {message}"):
+        tiny_pretrain(prepared_rooms, whole, replace(RECIPE, **changes), resume=True)
+
+
+def test_other_scenes_are_refused(prepared_rooms, whole):
+    with pytest.raises(GeosetError, match=r"resumed with other settings: settings\.scenes"):
+        tiny_pretrain(prepared_rooms / "a", whole, resume=True)
+
+
+def test_pairs_that_devices_cannot_share(prepared_rooms, tmp_path):
+    with pytest.raises(GeosetError) as error:
+        tiny_pretrain(prepared_rooms, tmp_path, hardware=Hardware("cpu", devices=3))
+    assert str(error.value) == ("batch_pairs is 4, expected a multiple of the number of devices, 3")
+
+
+def test_no_scene(tmp_path):
+    with pytest.raises(GeosetError, match=r"holds no prepared scene .* make one with: geoset prep"):
+        tiny_pretrain(tmp_path, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
