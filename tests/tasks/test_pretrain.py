@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import asdict, replace
 
 import pytest
@@ -10,6 +11,7 @@ from geoset import GeosetError
 from geoset.data.pairs import PairBatches
 from geoset.recipes import Hardware, Photometric, StageSettings
 from geoset.tasks import pretrain as task
+from geoset.tasks.pretrain import pretrain
 from geoset.training.log import read_log
 
 BESIDE = {"positive", "negative", "rank", "lr", "frames", "wait_s", "step_s"}
@@ -206,6 +208,23 @@ def test_another_recipe_is_refused(prepared_rooms, whole, changes, message):
 def test_other_scenes_are_refused(prepared_rooms, whole):
     with pytest.raises(GeosetError, match=r"resumed with other settings: settings\.scenes"):
         tiny_pretrain(prepared_rooms / "a", whole, resume=True)
+
+
+def test_the_order_in_which_scenes_are_named_does_not_matter(prepared_rooms, whole, tmp_path):
+    hardware = Hardware("cpu", workers=0)
+    named = [prepared_rooms / "b", prepared_rooms / "a", prepared_rooms]
+    pretrain(named, tmp_path, RECIPE, hardware=hardware)
+    assert weights(tmp_path) == weights(whole)
+
+
+def test_two_scenes_of_one_name(prepared_rooms, tmp_path):
+    shutil.copytree(prepared_rooms / "a", tmp_path / "a")
+    with pytest.raises(GeosetError) as error:
+        pretrain([prepared_rooms, tmp_path], tmp_path / "run", RECIPE)
+    assert str(error.value) == (
+        f"{prepared_rooms / 'a'} and {tmp_path / 'a'}: two scenes of one name, by which a run "
+        "tells them apart; rename the folder of one"
+    )
 
 
 def test_pairs_that_devices_cannot_share(prepared_rooms, tmp_path):

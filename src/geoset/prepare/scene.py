@@ -208,12 +208,12 @@ def read_scene_info(path: Path) -> dict[str, Any]:
 
 
 def find_scenes(paths: list[Path]) -> list[Path]:
-    """Return the prepared scenes among `paths` and their sub-folders, sorted by name.
+    """Return the prepared scenes among `paths` and their sub-folders, each once, sorted by name.
 
     Raises:
-        GeosetError: one of the paths holds none.
+        GeosetError: one of the paths holds none, or two scenes bear one name.
     """
-    found: list[Path] = []
+    found: dict[str, Path] = {}
     for path in map(Path, paths):
         here = [path] if (path / "scene.json").is_file() else []
         scenes = here or sorted(p.parent for p in path.glob("*/scene.json"))
@@ -222,8 +222,14 @@ def find_scenes(paths: list[Path]) -> list[Path]:
                 f"{path}: holds no prepared scene (no scene.json in it or one level below); make "
                 "one with: geoset prepare SCANS OUT"
             )
-        found += scenes
-    return found
+        for scene in scenes:
+            name = scene.resolve().name
+            if found.setdefault(name, scene).resolve() != scene.resolve():
+                raise GeosetError(
+                    f"{found[name]} and {scene}: two scenes of one name, by which a run tells them "
+                    "apart; rename the folder of one"
+                )
+    return [found[name] for name in sorted(found)]
 
 
 def digest(path: Path) -> dict[str, Any]:
