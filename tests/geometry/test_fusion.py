@@ -170,6 +170,13 @@ class TestSurface:
             assert (vertex_map[inner] >= 0).all()
             assert np.abs(depth - seen.depth)[inner].max() < VOXEL
 
+    def test_nothing_is_made_up_where_a_thing_ends(self):
+        """Between the edge of a thing and the wall behind it, the camera sees no surface."""
+        seen = facing_plane(3.0)
+        seen.depth[30:90, 40:120] = 1.5
+        z = fuse_depth([seen], RAW).mesh.vertices[:, 2]
+        assert {round(float(value), 3) for value in np.unique(np.round(z, 3))} == {1.5, 3.0}
+
     def test_smoothing_follows(self, walked):
         raw = fuse_depth(walked, RAW).mesh
         smoothed = fuse_depth(walked, replace(RAW, smoothing_steps=3)).mesh
