@@ -224,4 +224,4 @@ def test_a_scene_without_pairs_beside_others(scenes, lone):
 
 def test_a_layer_that_is_not_there(scenes):
     with pytest.raises(GeosetError, match="has no layer 'semantic'; available: geometric"):
-        PairBatches(scenes, 4, SEED, layer="semantic")[0]
+        PairBatches(scenes, 4, SEED, layer="semantic")

@@ -2,6 +2,7 @@ import json
 import shutil
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 import torch
 from tiny_run import RECIPE, tiny_pretrain, untimed_log, weights, with_steps
@@ -9,6 +10,7 @@ from tiny_run import RECIPE, tiny_pretrain, untimed_log, weights, with_steps
 import geoset
 from geoset import GeosetError
 from geoset.data.pairs import PairBatches
+from geoset.prepare.scene import digest
 from geoset.recipes import Hardware, Photometric, StageSettings
 from geoset.tasks import pretrain as task
 from geoset.tasks.pretrain import pretrain
@@ -78,8 +80,10 @@ def test_a_run_leaves_its_files(whole, prepared_rooms):
     assert settings["recipe"] == json.loads(json.dumps(asdict(RECIPE)))
     assert list(settings["scenes"]) == ["a", "b"]
     for name, files in settings["scenes"].items():
-        stored = json.loads((prepared_rooms / name / "scene.json").read_text())["files"]
-        assert files == stored
+        scene = geoset.PreparedScene(prepared_rooms / name)
+        assert files == scene.info["files"] | {
+            "sets/geometric.npy": digest(scene.path / "sets/geometric.npy")
+        }
 
 
 def test_log_rows(whole):
@@ -215,6 +219,15 @@ def test_the_order_in_which_scenes_are_named_does_not_matter(prepared_rooms, who
     named = [prepared_rooms / "b", prepared_rooms / "a", prepared_rooms]
     pretrain(named, tmp_path, RECIPE, hardware=hardware)
     assert weights(tmp_path) == weights(whole)
+
+
+def test_other_sets_are_refused(prepared_rooms, tmp_path):
+    shutil.copytree(prepared_rooms, tmp_path / "rooms")
+    tiny_pretrain(tmp_path / "rooms", tmp_path / "run", with_steps(1, 1))
+    file = tmp_path / "rooms/a/sets/geometric.npy"
+    np.save(file, np.load(file) // 2)
+    with pytest.raises(GeosetError, match=r"settings\.scenes\.a\.sets/geometric\.npy\.sha256 was"):
+        tiny_pretrain(tmp_path / "rooms", tmp_path / "run", with_steps(1, 1), resume=True)
 
 
 def test_two_scenes_of_one_name(prepared_rooms, tmp_path):

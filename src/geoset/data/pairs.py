@@ -70,6 +70,9 @@ class PairBatches(Dataset):
 
     An epoch visits every pair once, in an order of its own; views of one batch have one size, and
     the pairs of an epoch that fill no whole batch wait for the next.
+
+    Raises:
+        GeosetError: a scene cannot be read or lacks the layer, or none has a pair.
     """
 
     def __init__(
@@ -77,6 +80,8 @@ class PairBatches(Dataset):
     ) -> None:
         self.scenes = [PreparedScene(path) for path in scenes]
         self.batch_pairs, self.seed, self.layer = batch_pairs, seed, layer
+        for scene in self.scenes:
+            scene.sets(layer)  # what is wrong with it shows here, not in a worker
         self.pairs = np.concatenate(
             [
                 np.column_stack([np.full(len(scene.pairs), index), scene.pairs])

@@ -16,7 +16,7 @@ from geoset.evaluation.features import effective_rank, sample_cells
 from geoset.losses import match_pixels, set_info_nce, view_loss
 from geoset.models.load import save_model
 from geoset.models.resunet import ResUNet
-from geoset.prepare.scene import find_scenes
+from geoset.prepare.scene import PreparedScene, digest, find_scenes
 from geoset.recipes import Hardware, PretrainRecipe, StageSettings
 from geoset.training.loop import Stage, train
 
@@ -77,7 +77,7 @@ def pretrain(
         out,
         settings={
             "recipe": asdict(recipe),
-            "scenes": {scene.name: scene.info["files"] for scene in batches.scenes},
+            "scenes": {scene.name: _contents(scene, recipe.layer) for scene in batches.scenes},
         },
         seed=seed,
         save_weights=save_model,
@@ -87,6 +87,11 @@ def pretrain(
         precision=recipe.precision,
         checkpoint_seconds=hardware.checkpoint_seconds,
     )
+
+
+def _contents(scene: PreparedScene, layer: str) -> dict[str, dict]:
+    file = f"sets/{layer}.npy"
+    return scene.info["files"] | {file: digest(scene.path / file)}
 
 
 def _batches(
