@@ -171,16 +171,19 @@ def test_walls_that_share_their_borders_are_still_one_set_each(tmp_path):
     assert len({labels[0] for labels in found}) == 6
 
 
+def move_cameras(scan, away):
+    for k, pose in enumerate(POSES):
+        moved = pose.copy()
+        moved[:3, 3] += away
+        np.savetxt(scan / f"pose/{k:06d}.txt", moved, fmt="%.9f")
+    return scan
+
+
 def test_a_room_far_from_the_origin(tmp_path):
     away = np.array([430_000.0, -5_100_000, 900])
     mesh = box_mesh()
     mesh = TriangleMesh(mesh.vertices.astype(np.float64) + away, mesh.faces)
-    depths = [view.depth for view in VIEWS]
-    poses = [pose.copy() for pose in POSES]
-    scan = write_box_room(tmp_path / "room", mesh=mesh, depths=depths)
-    for k, pose in enumerate(poses):
-        pose[:3, 3] += away
-        np.savetxt(scan / f"pose/{k:06d}.txt", pose, fmt="%.9f")
+    scan = move_cameras(write_box_room(tmp_path / "room", mesh=mesh), away)
     prepare_scene(scan, tmp_path / "out", SETTINGS)
     scene = PreparedScene(tmp_path / "out/room")
     assert np.abs(scene.vertices).max() < 3 and np.abs(scene.offset - away).max() < 3
@@ -204,24 +207,22 @@ def test_without_depth_images_the_rays_decide(tmp_path):
 
 def test_vertices_that_are_not_finite_cost_nothing_but_their_faces(tmp_path, box):
     """A vertex of no face must not upset what is counted over all vertices."""
-    mesh = box_mesh()
+    mesh, away = box_mesh(), np.float32([-5, -5, -5])  # by whole cells, to where cells are < 0
     extra = np.array([[np.nan, 0, 0], [np.inf, -np.inf, 1e30]], dtype=np.float32)
     count = len(mesh.vertices)
     broken = TriangleMesh(
-        np.concatenate([mesh.vertices, extra]),
+        np.concatenate([mesh.vertices + away, extra]),
         np.concatenate([mesh.faces, np.int32([[0, 1, count], [0, 1, count + 9]])]),
     )
-    info = prepare_scene(
-        write_box_room(tmp_path / "room", mesh=broken), tmp_path / "out", SETTINGS
-    ).info
+    scan = move_cameras(write_box_room(tmp_path / "room", mesh=broken), away)
+    info = prepare_scene(scan, tmp_path / "out", SETTINGS).info
     scene = PreparedScene(tmp_path / "out/room")
     assert info["surface"]["faces with a non-finite vertex"] == 1
     assert info["surface"]["faces with a vertex index out of range"] == 1
     assert scene.pairs.tolist() == box.pairs.tolist()
-    np.testing.assert_array_equal(scene.overlap, box.overlap)
-    for i in range(4):
-        np.testing.assert_array_equal(scene.vertex_map(i), box.vertex_map(i))
-        np.testing.assert_array_equal(scene.set_map(i), box.set_map(i))
+    np.testing.assert_allclose(scene.overlap, box.overlap, atol=0.003)
+    for i, view in enumerate(VIEWS):
+        np.testing.assert_array_equal(scene.vertex_map(i)[view.clear], view.vertex[view.clear])
 
 
 def test_every_second_frame(tmp_path):
