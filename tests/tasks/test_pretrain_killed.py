@@ -1,0 +1,88 @@
+"""`geoset pretrain` ended by kill -9 and resumed: the same weights and the same log."""
+
+import multiprocessing
+import random
+import signal
+import sys
+import time
+
+import pytest
+import torch
+from tiny_run import untimed_log, weights
+
+from geoset import cli
+from geoset.training.log import read_log
+
+STEPS = 10  # of each stage
+OPTIONS = [
+    *("--recipe", "small", "--model.width", "0.125", "--pixel-samples", "128"),
+    *("--stages.0.steps", str(STEPS), "--stages.1.steps", str(STEPS)),
+    *("--accelerator", "cpu", "--checkpoint-seconds", "0", "--resume"),
+]
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Start processes from a server that has torch loaded; forking this one is not safe."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["geoset.tasks.pretrain", "lightning_fabric", "torch.utils.tensorboard"]
+    )
+    return context
+
+
+def command_line(*arguments):
+    torch.set_num_threads(1)  # two wait for each other where others use the machine too
+    sys.argv = ["geoset", *map(str, arguments)]
+    cli.main()
+
+
+def start(processes, prepared, run):
+    """Start the command, or go on with it."""
+    arguments = ("pretrain", prepared, "--out", run, *OPTIONS)
+    process = processes.Process(target=command_line, args=arguments)
+    process.start()
+    return process
+
+
+def finish(process):
+    process.join()
+    assert process.exitcode == 0
+
+
+def rows(run):
+    return len(read_log(run)) if (run / "log.jsonl").exists() else 0
+
+
+def wait_for_rows(process, run, count):
+    """Wait until `count` steps are logged, or the run has ended."""
+    deadline = time.monotonic() + 120
+    while rows(run) < count and process.is_alive():
+        assert time.monotonic() < deadline, f"{run} has {rows(run)} rows, not {count}"
+        time.sleep(0.002)
+
+
+@pytest.fixture(scope="module")
+def whole(processes, prepared_rooms, tmp_path_factory):
+    """A run that nothing interrupted."""
+    run = tmp_path_factory.mktemp("whole")
+    finish(start(processes, prepared_rooms, run))
+    return run
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
+def test_killed_again_and_again(processes, prepared_rooms, whole, tmp_path, kills):
+    """Kills come at random moments of steps that are spread over the run."""
+    moments = random.Random(kills)
+    stretch = 2 * STEPS // kills
+    for kill in range(kills):
+        process = start(processes, prepared_rooms, tmp_path)
+        wait_for_rows(process, tmp_path, kill * stretch + moments.randint(0, stretch - 1))
+        time.sleep(moments.uniform(0, 0.1))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    finish(start(processes, prepared_rooms, tmp_path))
+    assert weights(tmp_path) == weights(whole)
+    assert untimed_log(tmp_path) == untimed_log(whole)
+    assert len(untimed_log(whole)) == 2 * STEPS
