@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -59,24 +58,23 @@ def cut(path):
 
 
 def test_help_is_quick_and_loads_no_torch():
+    """In processor time, since others may be using the machine."""
     script = (
-        "import sys, runpy\n"
+        "import sys, time\n"
         "from geoset.cli import main\n"
         "sys.argv = ['geoset', '--help']\n"
         "try:\n    main()\n"
-        "finally:\n    print('loaded', sorted({'torch', 'numba', 'scipy'} & set(sys.modules)))\n"
+        "finally:\n"
+        "    print('loaded', sorted({'torch', 'numba', 'scipy'} & set(sys.modules)))\n"
+        "    print('seconds', time.process_time())\n"
     )
-    seconds, printed = [], ""
-    for _ in range(3):
-        start = time.perf_counter()
-        printed = subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, check=True
-        ).stdout
-        seconds.append(time.perf_counter() - start)
+    printed = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout
     assert "loaded []" in printed
     for command in ("inspect", "prepare", "pretrain", "demo"):
         assert command in printed
-    assert min(seconds) < 1.5
+    assert float(printed.split()[-1]) < 1.5
 
 
 def test_version(geoset, capsys, monkeypatch):

@@ -46,6 +46,8 @@ def prepare(
 
     Finished scenes are skipped, so a run that was stopped is continued by the same command.
 
+    A scan that fails does not stop the others; the exit code is then 1.
+
     Example: geoset prepare my_scans prepared --workers 2
 
     Args:
@@ -55,7 +57,8 @@ def prepare(
     """
     from geoset.tasks.prepare import prepare as run
 
-    run(scans, out, settings, workers)
+    if run(scans, out, settings, workers).failed:
+        raise SystemExit(1)
 
 
 def pretrain(

@@ -17,7 +17,7 @@ from geoset.geometry.oversegment import oversegment
 from geoset.geometry.ply import write_ply
 from geoset.geometry.raycast import Raycaster
 from geoset.prepare.pairs import mine_pairs, thin_pairs
-from geoset.prepare.scene import FORMAT_VERSION, digest, read_scene_info, write_layer
+from geoset.prepare.scene import FORMAT_VERSION, PreparedScene, digest, write_layer
 from geoset.prepare.store import StoredViews, store_views
 from geoset.prepare.surface import Surface, working_surface
 from geoset.prepare.views import View, make_view
@@ -106,7 +106,7 @@ def prepare_scene(
 
 def _check_finished(folder: Path, scan_path: Path, wanted: dict) -> dict:
     """Return what a finished scene says of itself, if it is the one asked for."""
-    info = read_scene_info(folder)
+    info = PreparedScene(folder).info
     source = Path(info["scan"]["path"])
     if source != scan_path.resolve() and source.exists():
         raise GeosetError(

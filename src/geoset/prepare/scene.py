@@ -250,6 +250,11 @@ def write_layer(
     """
     if scope not in SCOPES:
         raise GeosetError(f"layer {name}: scope is '{scope}', expected one of {', '.join(SCOPES)}")
+    if labels.ndim != 1 or labels.dtype.kind != "i":
+        raise GeosetError(
+            f"layer {name}: labels are {labels.shape} {labels.dtype}, expected one signed integer "
+            "a vertex, (V,), -1 = none"
+        )
     file = path / "sets" / f"{name}.npy"
     with atomic_path(file) as temporary, temporary.open("wb") as stream:
         np.save(stream, labels)

@@ -40,19 +40,22 @@ def open_scan(path: str | Path) -> Scan:
     return scan
 
 
-def find_scans(path: str | Path) -> list[Path]:
-    """Return `path` if it is a scan, or the scans among its sub-folders, by name.
+def find_scans(path: str | Path) -> tuple[list[Path], list[Path]]:
+    """Return `path` if it is a scan, or the scans among its sub-folders; and the other sub-folders.
+
+    Both are sorted by name.
 
     Raises:
         GeosetError: neither it nor any of its sub-folders is a scan.
     """
     path = Path(path)
     if path.is_dir() and find_reader(path) is None:
-        below = sorted(p for p in path.iterdir() if find_reader(p) is not None)
-        if below:
-            return below
+        below = sorted(p for p in path.iterdir() if p.is_dir())
+        scans = [p for p in below if find_reader(p) is not None]
+        if scans:
+            return scans, [p for p in below if p not in scans]
     elif path.exists():
-        return [path]
+        return [path], []
     open_scan(path)  # explains what is wrong with it
     raise AssertionError("open_scan accepts what find_reader does not")
 

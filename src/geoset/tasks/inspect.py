@@ -32,8 +32,17 @@ def inspect(path: Path, out: Path | None = None, frames: int = 4) -> list[Path]:
         if out is not None and len(scenes) > 1:
             raise GeosetError(f"{path}: holds {len(scenes)} scenes; name one of them to use --out")
         return [_inspect_prepared(scene, out, frames, console) for scene in scenes]
-    for scan in find_scans(path):
-        _inspect_scan(open_scan(scan), console)
+    scans, others = find_scans(path)
+    for scan in scans:
+        try:
+            _inspect_scan(open_scan(scan), console)
+        except GeosetError as error:
+            if len(scans) == 1:
+                raise
+            console.print(f"cannot be used: {error}", highlight=False, markup=False)
+    if others:
+        names = ", ".join(other.name for other in others)
+        console.print(f"not scans: {names}", highlight=False, markup=False)
     return []
 
 

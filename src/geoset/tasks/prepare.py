@@ -51,7 +51,7 @@ def prepare(
     if workers < 1:
         raise GeosetError(f"workers is {workers}, expected 1 or more; 1 prepares scan after scan")
     settings, console = settings or PrepareSettings(), console or Console(stderr=True)
-    paths = find_scans(scans)
+    paths, others = find_scans(scans)
     with _progress(console) as progress:
         if workers == 1 or len(paths) == 1:
             reports = _one_by_one(paths, out, settings, progress)
@@ -62,7 +62,7 @@ def prepare(
     if len(reports) == len(summary.failed) == 1:
         raise GeosetError(reports[0].error)
     console.print(_table(reports))
-    for line in _notes(reports):
+    for line in _notes(reports, others):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if len(summary.failed) == len(reports):
         raise GeosetError(f"{scans}: no scan could be prepared; the reasons stand above")
@@ -146,7 +146,7 @@ def _figures(info: dict) -> list[str]:
     ]
 
 
-def _notes(reports: list[SceneReport]) -> list[str]:
+def _notes(reports: list[SceneReport], others: list[Path]) -> list[str]:
     """Say what was left out and why, and what the figures mean."""
     lines = [
         "covered: share of the pixels with depth that see the surface; "
@@ -154,6 +154,9 @@ def _notes(reports: list[SceneReport]) -> list[str]:
     ]
     reasons = Counter(reason for r in reports for _, reason in r.info.get("rejected", []))
     lines += [f"rejected frames: {count} x {reason}" for reason, count in reasons.most_common()]
+    if others:
+        names = ", ".join(path.name for path in others[:5]) + ", ..." * (len(others) > 5)
+        lines.append(f"not scans, left alone: {len(others)} folders ({names})")
     for report in reports:
         pairs = report.info.get("pairs", {"found": 1, "kept": 1})
         if report.error:
