@@ -183,11 +183,19 @@ class TestRefused:
     def test_too_large(self):
         field = TriangleMesh(200 * grid(2, 1.0).vertices, grid(2, 1.0).faces)
         text = (
-            "the mesh has 40000 square metres of surface: at 4 cm that is about 50 million "
-            "vertices, more than 20 million. Check that it is in metres, or cut it into scenes"
+            "the mesh has 40000 square metres of surface and edges of up to 283 m: at 4 cm that is "
+            "about 50 million vertices, more than 20 million. Check that it is in metres, or cut it"
         )
         with pytest.raises(GeosetError, match=re.escape(text)):
             working_surface(field)
+
+    def test_one_wild_vertex(self):
+        """A sliver has next to no area, but its edges alone are millions of vertices."""
+        mesh = grid(30, 0.02)
+        vertices = np.concatenate([mesh.vertices, [[2e6, 0, 0]]])
+        faces = np.concatenate([mesh.faces, [[0, 1, 900]]]).astype(np.int32)
+        with pytest.raises(GeosetError, match="edges of up to 2000000 m: at 4 cm that is about"):
+            working_surface(TriangleMesh(vertices, faces))
 
     def test_too_small(self):
         tiny = grid(10, 0.0002)

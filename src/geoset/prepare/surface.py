@@ -57,12 +57,15 @@ def working_surface(mesh: TriangleMesh) -> Surface:
             "face of it is left. Check that it is in metres"
         )
     area = 0.5 * np.linalg.norm(face_normals(vertices, faces), axis=1).sum(dtype=np.float64)
-    expected = len(vertices) + 2 * area / LONGEST_EDGE**2
+    edges = edge_lengths(vertices, faces)
+    halved = edges[edges > LONGEST_EDGE].sum(dtype=np.float64) / (2 * LONGEST_EDGE)
+    expected = len(vertices) + 2 * area / LONGEST_EDGE**2 + halved
     if expected > MOST_VERTICES:
         raise GeosetError(
-            f"the mesh has {area:.0f} square metres of surface: at {LONGEST_EDGE * 100:g} cm that "
-            f"is about {expected / 1e6:.0f} million vertices, more than "
-            f"{MOST_VERTICES / 1e6:.0f} million. Check that it is in metres, or cut it into scenes"
+            f"the mesh has {area:.0f} square metres of surface and edges of up to "
+            f"{edges.max():.0f} m: at {LONGEST_EDGE * 100:g} cm that is about "
+            f"{expected / 1e6:.0f} million vertices, more than {MOST_VERTICES / 1e6:.0f} million. "
+            "Check that it is in metres, or cut it into scenes"
         )
     vertices, faces, parent = _bisect(vertices, faces)
     return Surface(vertices, faces, source[parent], offset)
