@@ -166,6 +166,11 @@ class TestIntrinsics:
         with pytest.raises(GeosetError, match=re.escape(text)):
             read_intrinsics(tmp_path / "K.txt", 640, 480)
 
+    def test_matrix_of_another_image_size(self, tmp_path):
+        np.savetxt(tmp_path / "K.txt", self.K)
+        with pytest.raises(GeosetError, match=r"K.txt: the centre 319.5, 239.5 is not near the middle of images"):
+            read_intrinsics(tmp_path / "K.txt", 320, 240)
+
 
 def test_natural_order():
     names = ["10", "9", "frame-2", "frame-10", "frame-²", "seq-02/1", "seq-1/12", "a", "000100"]

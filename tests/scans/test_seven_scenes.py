@@ -70,6 +70,12 @@ def test_file_of_intrinsics_comes_first(tmp_path):
         open_scan(tmp_path)
 
 
+def test_one_sequence_takes_the_intrinsics_of_its_scene(tmp_path):
+    write_seven_scenes(tmp_path, IMAGES, DEPTHS, POSES, K)
+    frame = open_scan(tmp_path / "seq-01").frames[0]
+    assert frame.camera.K.tolist() == [[50, 0, 20], [0, 52, 15], [0, 0, 1]]
+
+
 def test_rejected_frames_are_named_with_their_sequence(tmp_path):
     write_seven_scenes(tmp_path, IMAGES, DEPTHS, POSES, K, sequence="seq-01")
     write_seven_scenes(tmp_path, IMAGES, DEPTHS, POSES, K, sequence="seq-02")

@@ -2,7 +2,8 @@
 
 Sun, Rosin, Martin and Langbein, "Fast and effective feature-preserving mesh denoising" (2007):
 face normals are averaged with those neighbours that already point their way, then vertices move
-so that faces meet the new normals.
+so that faces meet the new normals. Here a neighbour counts once for each vertex it shares, so that
+those across an edge weigh twice.
 """
 
 import numba

@@ -76,6 +76,11 @@ def read_intrinsics(path: Path, width: int, height: int) -> Camera:
             f"{path}: expected a 3x3 (or 4x4) camera matrix with positive focal lengths, "
             f"found {K.tolist()}"
         )
+    if not all(0.1 < c / size < 0.9 for c, size in zip(K[:2, 2], (width, height), strict=True)):
+        raise GeosetError(
+            f"{path}: the centre {K[0, 2]:g}, {K[1, 2]:g} is not near the middle of images of "
+            f"{width}x{height}; the matrix seems to belong to another size. Scale it to this one"
+        )
     return camera_from_integer_centres(K[:3, :3], width, height)
 
 

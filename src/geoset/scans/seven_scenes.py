@@ -35,8 +35,9 @@ def read(path: Path) -> Scan:
         name = (folder / stem).relative_to(path).as_posix()
         files.append(FrameFiles(name, color, depth, pose))
     files.sort(key=lambda entry: natural_key(entry.name))
-    intrinsics = path / "camera-intrinsics.txt"
-    camera = partial(read_intrinsics, intrinsics) if intrinsics.is_file() else _published_camera
+    beside = (folder / "camera-intrinsics.txt" for folder in (path, path.resolve().parent))
+    intrinsics = next((file for file in beside if file.is_file()), None)
+    camera = partial(read_intrinsics, intrinsics) if intrinsics else _published_camera
     frames, rejected = assemble_frames(files, camera, camera)
     return Scan(path, LAYOUT, frames, rejected)
 
