@@ -169,10 +169,10 @@ class TestIntrinsics:
 
     def test_one_file_cannot_serve_two_sizes(self, tmp_path):
         images, _, poses = pictures()
-        _, small, _ = pictures(height=15, width=20)
+        _, small, _ = pictures(height=24, width=32)
         folder = write_folder_scan(tmp_path / "scan", images, small, poses, K)
         text = (
-            f"{folder / 'intrinsics.txt'}: stands for colour (40x30) and depth (20x15), expected "
+            f"{folder / 'intrinsics.txt'}: stands for colour (40x30) and depth (32x24), expected "
             "one size; write intrinsics_color.txt and intrinsics_depth.txt"
         )
         with pytest.raises(GeosetError, match=re.escape(text)):
