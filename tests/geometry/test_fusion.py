@@ -8,14 +8,13 @@ from scipy.spatial import cKDTree
 from geoset.errors import GeosetError
 from geoset.geometry.camera import Camera, transform
 from geoset.geometry.fusion import (
-    BLOCK,
     DepthView,
     _allocate,
     _close_pinholes,
     _integrate,
-    _unpack,
     fuse_depth,
 )
+from geoset.geometry.isosurface import BLOCK, unpack_keys
 from geoset.geometry.mesh import TriangleMesh, face_normals
 from geoset.geometry.raycast import Raycaster
 from geoset.geometry.smoothing import smooth_surface
@@ -77,7 +76,7 @@ class TestIntegrate:
         _, keys = _allocate(views, self.SETTINGS)
         distance, weight = _integrate(views, keys, self.SETTINGS)
         within = np.stack(np.indices((BLOCK,) * 3), axis=-1)
-        lattice = _unpack(keys)[:, None, None, None] * BLOCK + within
+        lattice = unpack_keys(keys)[:, None, None, None] * BLOCK + within
         points = lattice.reshape(-1, 3) * self.SETTINGS.voxel_size
         band = self.SETTINGS.truncation * self.SETTINGS.voxel_size
         expected_distance, expected_weight = integrate(points, views, band, 1.4)
@@ -88,7 +87,7 @@ class TestIntegrate:
     def test_every_measured_point_has_its_block(self):
         views = self.views()
         _, keys = _allocate(views, self.SETTINGS)
-        blocks = {tuple(block) for block in _unpack(keys)}
+        blocks = {tuple(block) for block in unpack_keys(keys)}
         for seen in views:
             valid = seen.depth > 0
             valid[1::2] = valid[:, 1::2] = False  # every second pixel is enough

@@ -53,20 +53,7 @@ def pretrain(
     torch.manual_seed(seed)
     # Convolutions in this memory layout are 1.1 to 1.4 times as fast on a CPU.
     model = ResUNet(**asdict(recipe.model)).to(memory_format=torch.channels_last)
-    stages, before = [], 0
-    for settings in recipe.stages:
-        steps = settings.steps or max(1, round(settings.epochs * steps_per_epoch))
-        stages.append(
-            Stage(
-                name=settings.name,
-                steps=steps,
-                optimizer=settings.optimizer,
-                batches=partial(_batches, batches, before, steps, hardware.workers),
-                compute=partial(compute_losses, recipe, settings),
-                frames_per_batch=2 * batches.batch_pairs,
-            )
-        )
-        before += steps
+    stages = _stages(recipe, batches, steps_per_epoch, hardware.workers)
     print(
         f"{len(scenes)} scenes, {len(batches.pairs)} pairs, {steps_per_epoch} steps an epoch; "
         + ", ".join(f"stage {stage.name}: {stage.steps} steps" for stage in stages)
@@ -87,6 +74,26 @@ def pretrain(
         precision=recipe.precision,
         checkpoint_seconds=hardware.checkpoint_seconds,
     )
+
+
+def _stages(
+    recipe: PretrainRecipe, batches: PairBatches, steps_per_epoch: int, workers: int
+) -> list[Stage]:
+    stages, before = [], 0
+    for settings in recipe.stages:
+        steps = settings.steps or max(1, round(settings.epochs * steps_per_epoch))
+        stages.append(
+            Stage(
+                name=settings.name,
+                steps=steps,
+                optimizer=settings.optimizer,
+                batches=partial(_batches, batches, before, steps, workers),
+                compute=partial(compute_losses, recipe, settings),
+                frames_per_batch=2 * batches.batch_pairs,
+            )
+        )
+        before += steps
+    return stages
 
 
 def _contents(scene: PreparedScene, layer: str) -> dict[str, dict]:
