@@ -40,7 +40,9 @@ def working_surface(mesh: TriangleMesh) -> Surface:
         GeosetError: the surface is so large that bisecting it would not fit in memory, or so
             small that clustering leaves nothing of it.
     """
-    centre = np.median(mesh.vertices[np.unique(mesh.faces)].astype(np.float64), axis=0)
+    used = np.zeros(len(mesh.vertices), dtype=bool)
+    used[mesh.faces] = True
+    centre = np.median(mesh.vertices[used].astype(np.float64), axis=0)
     offset = np.round(centre) if np.abs(centre).max() > FAR else np.zeros(3)
     vertices = (mesh.vertices - offset).astype(np.float32)
     # No face names these, but cells are counted from the least coordinate of all vertices.
