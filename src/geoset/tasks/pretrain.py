@@ -35,7 +35,7 @@ def pretrain(
     """Run the stages of `recipe` on prepared scenes; return the path of the final weights.
 
     The result is a function of (recipe, scenes, seed, number of devices); a run that was stopped
-    continues with `resume`, and on a CPU ends with the same weights.
+    continues with `resume`, and on a CPU with as many threads ends with the same weights, bitwise.
 
     Raises:
         GeosetError: no scene, no pairs, a run in `out` that `resume` does not fit, a loss that is
