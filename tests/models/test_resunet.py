@@ -112,3 +112,11 @@ def test_bad_arguments_are_named():
 def test_bad_images_are_named(narrow, images):
     with pytest.raises(GeosetError, match=r"images are \(.*expected \(B,3,H,W\) floating point"):
         narrow(images)
+
+
+def test_a_narrow_network_uses_all_directions_of_its_features():
+    """The last block is as wide as the features, so that they span more than its few channels."""
+    torch.manual_seed(0)
+    features = ResUNet("resnet18", out_channels=24, width=0.25)(torch.rand(2, 3, 64, 64))
+    flat = features.detach().movedim(1, -1).flatten(0, -2).double()
+    assert torch.linalg.matrix_rank(flat - flat.mean(dim=0), rtol=1e-5) == 24

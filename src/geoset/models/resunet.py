@@ -36,11 +36,13 @@ class Decoder(nn.Module):
     def __init__(self, channels: tuple[int, ...], out_channels: int | None):
         super().__init__()
         c1, c2, c3, c4 = channels
+        # A narrower last block would leave that many of the features' directions to use.
+        last = out_channels or c1 // 2
         self.up1 = UpProjection(c4, c3)
         self.up2 = UpProjection(c3, c2)
         self.up3 = UpProjection(c2, c1)
-        self.up4 = UpProjection(c1, c1 // 2)
-        self.conv0 = nn.Conv2d(c1 // 2, out_channels or c1 // 2, 1)
+        self.up4 = UpProjection(c1, last)
+        self.conv0 = nn.Conv2d(last, last, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -59,8 +61,8 @@ class ResUNet(nn.Module):
     """A ResNet encoder with the up-projection decoder of Pri3D: dense features at half resolution.
 
     encoder: "resnet18" or "resnet50"
-    out_channels: width C of the features; None is the width of the last block, which at full
-        width is what Pri3D uses: 128 for resnet50, 32 for resnet18
+    out_channels: C of the features, and width of the decoder's last block; None is half the width
+        of the block before it, which at full width is Pri3D's: 128 for resnet50, 32 for resnet18
     width: factor on the encoder's width, a multiple of 1/32; below 1 for training on a CPU
 
     `config` holds the arguments that rebuild the network, `output_stride` the pixels a feature
