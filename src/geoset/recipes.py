@@ -268,13 +268,16 @@ RECIPES: dict[str, PretrainRecipe] = {
     # What `geoset demo` runs: images of 96x128, made-up rooms.
     "demo": PretrainRecipe(
         stages=(
-            StageSettings("view", steps=600, view=1.0, optimizer=_ADAMW),
-            StageSettings("sets", steps=600, sets=1.0, optimizer=_ADAMW),
+            StageSettings("view", steps=400, view=1.0, optimizer=_ADAMW),
+            StageSettings("sets", steps=800, sets=1.0, optimizer=_ADAMW),
         ),
         model=ModelSettings("resnet18", out_channels=64, width=0.25),
         batch_pairs=6,
         pixel_samples=512,
         min_pixels=8,
+        # So short a training on so few rooms does better with its colours left: a probe on rooms
+        # used for nothing else gained 3 points of mIoU.
+        augmentation=Photometric(saturation=0.2, hue=0.03, grayscale_probability=0.0),
     ),
 }
 
@@ -283,15 +286,15 @@ RECIPES: dict[str, PretrainRecipe] = {
 class DemoSettings:
     """How large the demonstration is; the defaults take minutes on two cores."""
 
-    rooms: int = 24
+    rooms: int = 36
     """rooms to pre-train on, without labels"""
-    frames: int = 20
+    frames: int = 14
     """images of each of them"""
-    labelled_rooms: int = 16
+    labelled_rooms: int = 32
     """other rooms, whose labels the probe learns from"""
-    heldout_rooms: int = 12
+    heldout_rooms: int = 16
     """other rooms, that the probe is scored on"""
-    labelled_frames: int = 6
+    labelled_frames: int = 4
     """images of each labelled and held-out room"""
     workers: int = 2
     """processes that make and prepare rooms"""
