@@ -119,7 +119,13 @@ def _attempt(path: Path, out: Path, settings: PrepareSettings, *show) -> SceneRe
 
 
 def _table(reports: list[SceneReport]) -> Table:
-    table = Table(title="prepared scenes", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(
+        title="prepared scenes",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     table.add_column("scene", overflow="fold")
     for heading in ("frames", "rejected", "vertices", "sets", "pairs", "covered", "residual"):
         table.add_column(heading, justify="right", min_width=len(heading))
