@@ -42,8 +42,8 @@ class PrepareSettings:
 
     image_size: tuple[int, int] = (240, 320)
     """height and width of stored images; others are scaled to cover it and centre-cropped"""
-    frame_step: int = 1
-    """take every N-th usable frame; about 25 for a recording at full rate"""
+    frame_step: int | None = None
+    """take every N-th usable frame; none = 25 for a recording at full rate, 1 for others"""
     threshold: float = 0.01
     """k of the over-segmentation: larger gives larger sets"""
     min_vertices: int = 20
@@ -60,8 +60,9 @@ class PrepareSettings:
     """how depth becomes a surface, for scans without a mesh"""
 
     def __post_init__(self) -> None:
-        for name, least in (("frame_step", 1), ("min_vertices", 1), ("max_fusion_frames", 1)):
-            _require(getattr(self, name) >= least, f"{name} is {getattr(self, name)}", "1 or more")
+        for name in ("frame_step", "min_vertices", "max_fusion_frames"):
+            value = getattr(self, name)
+            _require(value is None or value >= 1, f"{name} is {value}", "1 or more")
         _require(
             self.max_pairs_per_scene is None or self.max_pairs_per_scene >= 1,
             f"max_pairs_per_scene is {self.max_pairs_per_scene}",

@@ -14,6 +14,7 @@ from geoset.losses import match_pixels
 from geoset.prepare.run import prepare_scene
 from geoset.prepare.scene import PreparedScene
 from geoset.recipes import PrepareSettings
+from geoset.scans.detect import open_scan
 from reference.box_room import (
     CAMERA,
     CELL,
@@ -282,3 +283,12 @@ def test_never_into_the_scan_itself(tmp_path):
     with pytest.raises(GeosetError, match="lies; choose another OUT"):
         prepare_scene(scan, tmp_path, SETTINGS)
     assert sorted(scan.rglob("*")) == before
+
+
+def test_a_recording_at_full_rate_is_thinned_by_default(tmp_path, monkeypatch):
+    scan = write_box_room(tmp_path / "scan")
+    video = replace(open_scan(scan), full_rate=True)
+    monkeypatch.setattr("geoset.prepare.run.open_scan", lambda _: video)
+    info = prepare_scene(scan, tmp_path / "out", SETTINGS).info
+    assert info["scan"]["frame_step"] == 25
+    assert len(info["frames"]) == 1

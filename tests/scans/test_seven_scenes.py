@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from geoset import open_scan
 from geoset.errors import GeosetError
+from geoset.scans.assemble import FrameFiles
+from geoset.scans.seven_scenes import _is_gapless
 from scan_folders import write_matrix, write_seven_scenes
 
 K = np.array([[50.0, 0, 19.5], [0, 52, 14.5], [0, 0, 1]])
@@ -91,3 +95,11 @@ def test_rejected_frames_are_named_with_their_sequence(tmp_path):
         ("seq-02/frame-000001", "no pose file"),
         ("seq-02/frame-000002", "pose has non-finite entries"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("count", "gap", "expected"), [(250, 1, True), (249, 1, False), (250, 10, False)]
+)
+def test_a_video_without_gaps_is_noticed(count, gap, expected):
+    files = [FrameFiles(f"seq-01/frame-{gap * k:06d}", *[Path()] * 3) for k in range(count)]
+    assert _is_gapless(files) is expected

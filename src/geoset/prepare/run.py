@@ -25,6 +25,7 @@ from geoset.recipes import PrepareSettings
 from geoset.scans.detect import open_scan
 from geoset.scans.scan import Frame, FrameError, Scan, count_reasons
 
+FULL_RATE_STEP = 25  # what the paper takes of ScanNet's 30 frames a second
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, how many are done, of how many)."""
 
@@ -60,7 +61,8 @@ def prepare_scene(
     for leftovers in (folder, folder / "sets"):
         remove_partial(leftovers)
     scan = open_scan(scan_path)
-    usable, rejected = scan.frames[:: settings.frame_step], list(scan.rejected)
+    frame_step = settings.frame_step or (FULL_RATE_STEP if scan.full_rate else 1)
+    usable, rejected = scan.frames[::frame_step], list(scan.rejected)
     mesh, mesh_notes = _mesh_of(scan, settings, progress)
     with _naming(scan.path):
         surface = working_surface(mesh)
@@ -85,6 +87,7 @@ def prepare_scene(
             "path": str(scan_path.resolve()),
             "layout": scan.layout,
             "frames": len(scan.frames),
+            "frame_step": frame_step,
         },
         "settings": wanted,
         "has_depth": usable[0].read_depth is not None,

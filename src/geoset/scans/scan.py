@@ -91,6 +91,7 @@ class Scan:
     layout: name of the detected format
     rejected: (frame name, reason) of each frame that cannot be used
     mesh: the surface that came with the scan, or None
+    full_rate: the frames are those of a video without gaps, so that neighbours hardly differ
     """
 
     path: Path
@@ -98,6 +99,7 @@ class Scan:
     frames: list[Frame]
     rejected: list[tuple[str, str]] = field(default_factory=list)
     mesh: TriangleMesh | None = None
+    full_rate: bool = False
 
     @property
     def name(self) -> str:

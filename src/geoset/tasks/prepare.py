@@ -167,6 +167,12 @@ def _notes(reports: list[SceneReport], others: list[Path]) -> list[str]:
         pairs = report.info.get("pairs", {"found": 1, "kept": 1})
         if report.error:
             lines.append(f"failed: {report.error}")
+        scan = report.info.get("scan", {"frame_step": 1})
+        if scan["frame_step"] > 1:
+            lines.append(
+                f"{report.scene}: every {scan['frame_step']}th of {scan['frames']} usable frames "
+                "(--frame-step)"
+            )
         if pairs["found"] == 0:
             lines.append(
                 f"{report.scene}: no two frames overlap enough; use a smaller --frame-step or "
