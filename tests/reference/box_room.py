@@ -9,6 +9,7 @@ import numpy as np
 
 from geoset.geometry.camera import Camera
 from geoset.geometry.mesh import TriangleMesh
+from reference.empty_room import look_at
 from scan_folders import write_folder_scan
 
 CELL = 0.025  # metres; diagonals stay under 4 cm, so that no edge is bisected
@@ -58,17 +59,6 @@ def box_mesh():
     return TriangleMesh(
         np.concatenate(vertices).astype(np.float32), np.concatenate(faces).astype(np.int32)
     )
-
-
-def look_at(position, target):
-    """World_from_camera of a camera that looks at `target`, z being up."""
-    forward = np.subtract(target, position) / np.linalg.norm(np.subtract(target, position))
-    right = np.cross(forward, (0, 0, 1))
-    right /= np.linalg.norm(right)
-    pose = np.eye(4)
-    pose[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)
-    pose[:3, 3] = position
-    return pose
 
 
 POSES = [

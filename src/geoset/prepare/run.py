@@ -11,6 +11,7 @@ import numpy as np
 import geoset
 from geoset.errors import GeosetError
 from geoset.files import atomic_path, atomic_write, remove_partial
+from geoset.geometry.camera import invert
 from geoset.geometry.fusion import DepthView, fuse_depth
 from geoset.geometry.mesh import TriangleMesh, drop_bad_faces
 from geoset.geometry.oversegment import oversegment
@@ -174,7 +175,7 @@ def _mesh_of(
             DepthView(
                 depth,
                 frame.depth_camera,
-                frame.world_from_camera @ np.linalg.inv(frame.depth_camera_from_camera),
+                frame.world_from_camera @ invert(frame.depth_camera_from_camera),
             )
         )
     if not views:
