@@ -1,0 +1,82 @@
+"""How a stage learns: its optimizer, and how images are changed."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from geoset.errors import GeosetError
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """The optimizer of a stage and its schedule; the defaults are those of Pri3D."""
+
+    kind: Literal["sgd", "adamw"] = "sgd"
+    """Update rule. AdamW takes its betas from torch, and neither momentum nor dampening."""
+    lr: float = 0.1
+    """Learning rate at factor 1."""
+    momentum: float = 0.9
+    """Momentum of SGD."""
+    dampening: float = 0.1
+    """Dampening of SGD's momentum."""
+    weight_decay: float = 0.0
+    """Weight decay, on all parameters."""
+    schedule: Literal["poly", "cosine", "constant"] = "poly"
+    """How the learning rate falls until the stage ends."""
+    power: float = 0.9
+    """Power of the polynomial schedule."""
+    warmup: int = 0
+    """Steps over which the learning rate also rises linearly from near 0."""
+    batchnorm_decay: bool = False
+    """Let the momentum of BatchNorm fall as in Pri3D; see `batchnorm_momentum`."""
+
+    def __post_init__(self) -> None:
+        for name in ("kind", "schedule"):
+            choices = get_args(self.__annotations__[name])
+            if getattr(self, name) not in choices:
+                raise GeosetError(
+                    f"{name} is '{getattr(self, name)}'; choose from {', '.join(choices)}"
+                )
+        if not (self.lr > 0 and math.isfinite(self.lr)):
+            raise GeosetError(f"lr is {self.lr}; expected a number above 0, such as 0.1")
+        for name in ("momentum", "dampening"):
+            if not 0 <= getattr(self, name) < 1:
+                raise GeosetError(f"{name} is {getattr(self, name)}; expected 0 <= {name} < 1")
+        for name in ("weight_decay", "power", "warmup"):
+            if getattr(self, name) < 0:
+                raise GeosetError(f"{name} is {getattr(self, name)}; expected 0 or more")
+
+
+@dataclass(frozen=True)
+class Photometric:
+    """How strongly images are changed; the defaults are those of Pri3D and of the paper."""
+
+    jitter_probability: float = 0.8
+    """Share of the images whose brightness, contrast, saturation and hue change."""
+    brightness: float = 0.4
+    """Brightness factor, drawn from [1 - this, 1 + this]."""
+    contrast: float = 0.4
+    """Contrast factor, drawn from [1 - this, 1 + this]."""
+    saturation: float = 0.4
+    """Saturation factor, drawn from [1 - this, 1 + this]."""
+    hue: float = 0.1
+    """Hue shift in turns, drawn from [-this, this]."""
+    grayscale_probability: float = 0.2
+    """Share of the images that lose their colour."""
+    blur_probability: float = 0.5
+    """Share of the images that are blurred."""
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    """Range of the Gaussian's sigma, in pixels."""
+
+    def __post_init__(self) -> None:
+        for name in ("jitter", "grayscale", "blur"):
+            value = getattr(self, f"{name}_probability")
+            if not 0 <= value <= 1:
+                raise GeosetError(f"{name}_probability is {value}; expected a number in 0..1")
+        for name, limit in (("brightness", 1), ("contrast", 1), ("saturation", 1), ("hue", 0.5)):
+            value = getattr(self, name)
+            if not 0 <= value <= limit:
+                raise GeosetError(f"{name} is {value}; expected a number in 0..{limit}")
+        low, high = self.blur_sigma
+        if not 0 < low <= high:
+            raise GeosetError(f"blur_sigma is {low}, {high}; expected 0 < lowest <= highest")
