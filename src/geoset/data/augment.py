@@ -1,7 +1,8 @@
 """Photometric augmentation of whole batches, on whatever device the images are.
 
 The operations are those of `torchvision.transforms.functional`, with one factor an image instead of
-one a call. Random numbers are drawn on the CPU, so that they do not depend on the device.
+one a call. Random numbers are drawn on the CPU, so that they do not depend on the device, and are
+sent there without waiting for it.
 """
 
 import math
@@ -35,18 +36,24 @@ def augment(
     order = torch.randperm(4, generator=generator).tolist()
     draws = torch.rand(len(images), 8, generator=generator)
 
-    chosen = (draws[:, 0] < settings.jitter_probability).nonzero()[:, 0]
-    images[chosen] = _jitter(images[chosen], draws[chosen, 1:5], order, settings)
+    chosen, at = _chosen(draws[:, 0] < settings.jitter_probability, images)
+    images[at] = _jitter(images[at], draws[chosen, 1:5], order, settings)
 
-    chosen = (draws[:, 5] < settings.grayscale_probability).nonzero()[:, 0]
-    images[chosen] = rgb_to_grayscale(images[chosen]).expand(-1, 3, -1, -1)
+    chosen, at = _chosen(draws[:, 5] < settings.grayscale_probability, images)
+    images[at] = rgb_to_grayscale(images[at]).expand(-1, 3, -1, -1)
 
-    chosen = (draws[:, 6] < settings.blur_probability).nonzero()[:, 0]
+    chosen, at = _chosen(draws[:, 6] < settings.blur_probability, images)
     if len(chosen):
         low, high = settings.blur_sigma
         sigma = low + (high - low) * draws[chosen, 7]
-        images[chosen] = gaussian_blur(images[chosen], sigma, radius=math.ceil(3 * high))
+        images[at] = gaussian_blur(images[at], sigma, radius=math.ceil(3 * high))
     return images
+
+
+def _chosen(mask: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the indices where `mask` (B,) is true, on the CPU and on the device of `images`."""
+    indices = mask.nonzero()[:, 0]
+    return indices, indices.to(images.device, non_blocking=True)
 
 
 def _jitter(images: Tensor, draws: Tensor, order: list[int], settings: Photometric) -> Tensor:
@@ -97,7 +104,7 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
     scale = 1 / (6 * chroma.where(chroma > 0, 1))
     hue = torch.where(value == green, 1 / 3 + (blue - red) * scale, 2 / 3 + (red - green) * scale)
     hue = torch.where(value == red, (green - blue) * scale, hue) + _per_image(shift, images)
-    away = hue - torch.tensor([0, 1 / 3, 2 / 3], device=images.device).view(1, 3, 1, 1)
+    away = hue - (torch.arange(3, device=images.device) / 3).view(1, 3, 1, 1)
     away = (away - away.round()).abs()
     return value - chroma * (6 * away - 1).clamp(0, 1)
 
@@ -115,7 +122,7 @@ def gaussian_blur(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
             f"use larger images, a smaller blur_sigma, or blur_probability 0"
         )
     x = torch.arange(-radius, radius + 1)
-    kernel = torch.softmax(-0.5 * (x / sigma[:, None]) ** 2, dim=1).to(images)
+    kernel = torch.softmax(-0.5 * (x / sigma[:, None]) ** 2, dim=1).to(images, non_blocking=True)
     kernel = kernel.repeat_interleave(channels, dim=0)[:, None]
     # Every channel of every image is one group with a kernel of its own.
     rows = images.reshape(1, count * channels, height, width)
@@ -126,4 +133,4 @@ def gaussian_blur(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
 
 
 def _per_image(values: Tensor, images: Tensor) -> Tensor:
-    return values.to(images).view(-1, 1, 1, 1)
+    return values.to(images, non_blocking=True).view(-1, 1, 1, 1)

@@ -1,17 +1,19 @@
 """Prepared scenes in, batches of overlapping view pairs out."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from geoset.errors import GeosetError
 from geoset.prepare.scene import PreparedScene, look_up
 
-SCENE_STRIDE = 2**32  # a set id in a batch is scene_index * 2**32 + label
+SCENE_STRIDE = 2**32  # an id of a layer whose labels mean nothing in other scenes
 
 
 @dataclass(frozen=True)
@@ -21,33 +23,22 @@ class PairBatch:
     images: (V,3,H,W) uint8
     depth: (V,H,W) float32 metres, 0 = none; all 0 in scenes without depth images
     K: (V,3,3) float64; world_from_camera: (V,4,4) float64
-    labels: (V,H,W) int32, labels of the layer; scene_index: (V,) int64 over the data set
     view_pairs: (P,2) int64
+    set_ids: for each layer (V,H,W) int64, unique over the data set, -1 = none
+    group_ids: for each layer that has groups (V,H,W) int64, -1 = none
+    views: (V,2) int64, scene (counted over the data set) and frame of each view
     frames: "scene/frame" of each view
     """
 
-    images: torch.Tensor
-    depth: torch.Tensor
-    K: torch.Tensor
-    world_from_camera: torch.Tensor
-    labels: torch.Tensor
-    scene_index: torch.Tensor
-    view_pairs: torch.Tensor
+    images: Tensor
+    depth: Tensor
+    K: Tensor
+    world_from_camera: Tensor
+    view_pairs: Tensor
+    set_ids: dict[str, Tensor]
+    group_ids: dict[str, Tensor]
+    views: Tensor
     frames: list[str]
-
-    def set_ids(self) -> torch.Tensor:
-        """Return (V,H,W) int64 set ids, unique over the data set, -1 = none."""
-        labels = self.labels.long()
-        ids = labels + SCENE_STRIDE * self.scene_index[:, None, None]
-        return torch.where(labels >= 0, ids, labels)
-
-    def to(self, device: torch.device) -> "PairBatch":
-        """Return the batch on `device`."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pin_memory(self) -> "PairBatch":
-        """Return the batch in page-locked memory (called by DataLoader)."""
-        return self._map(torch.Tensor.pin_memory)
 
     def describe(self) -> str:
         """Name the scenes and frames of the batch."""
@@ -56,32 +47,44 @@ class PairBatch:
     def __len__(self) -> int:
         return len(self.images)
 
-    def _map(self, change) -> "PairBatch":
-        tensors = {
-            f.name: change(getattr(self, f.name))
-            for f in fields(self)
-            if isinstance(getattr(self, f.name), torch.Tensor)
-        }
-        return replace(self, **tensors)
-
 
 class PairBatches(Dataset):
-    """Batches by step: element s is a function of (scenes, batch_pairs, seed, s) only.
+    """Batches by step: a function of (scenes, batch_pairs, seed, step) only.
 
     An epoch visits every pair once, in an order of its own; views of one batch have one size, and
-    the pairs of an epoch that fill no whole batch wait for the next.
+    the pairs of an epoch that fill no whole batch wait for the next. Each batch comes in `parts`
+    equal ones: element `step * parts + part`.
+
+    layers: labellings to load; where a scene lacks one, its views have no set of it
+    groups: a grouping of the sets of one of the layers
+    finish: applied to each element by whoever loads it, such as a worker process
 
     Raises:
-        GeosetError: a scene cannot be read or lacks the layer, or none has a pair.
+        GeosetError: a scene cannot be read, no scene has one of the layers or the grouping, none
+            has a pair, or the parts are not equal.
     """
 
     def __init__(
-        self, scenes: Sequence[Path], batch_pairs: int, seed: int, layer: str = "geometric"
+        self,
+        scenes: Sequence[Path],
+        batch_pairs: int,
+        seed: int,
+        *,
+        parts: int = 1,
+        layers: Sequence[str] = ("geometric",),
+        groups: str | None = None,
+        finish: Callable[[PairBatch], Any] | None = None,
     ) -> None:
+        if batch_pairs % parts:
+            raise GeosetError(
+                f"batch_pairs is {batch_pairs}, expected a multiple of {parts}: the devices, times "
+                "the parts of a step (accumulate)"
+            )
         self.scenes = [PreparedScene(path) for path in scenes]
-        self.batch_pairs, self.seed, self.layer = batch_pairs, seed, layer
-        for scene in self.scenes:
-            scene.sets(layer)  # what is wrong with it shows here, not in a worker
+        self.batch_pairs, self.seed, self.parts, self.finish = batch_pairs, seed, parts, finish
+        # What is wrong with them shows here, not in a worker.
+        self.layers = [_Layer(name, self.scenes) for name in layers]
+        self.groups = _Groups(groups, self.scenes, layers) if groups else None
         self.pairs = np.concatenate(
             [
                 np.column_stack([np.full(len(scene.pairs), index), scene.pairs])
@@ -104,11 +107,14 @@ class PairBatches(Dataset):
         counts = np.bincount(self._size_of_scene[self.pairs[:, 0]].reshape(-1))
         return int(sum(max(1, count // self.batch_pairs) for count in counts if count))
 
-    def __getitem__(self, step: int) -> PairBatch:
+    def __getitem__(self, element: int) -> Any:
+        step, part = divmod(element, self.parts)
         epoch, position = divmod(step, self.steps_per_epoch)
         if self._epoch[0] != epoch:
             self._epoch = (epoch, self._order(epoch))
-        return self._load(self.pairs[self._epoch[1][position]])
+        rows = self._epoch[1][position].reshape(self.parts, -1)[part]
+        batch = self._load(self.pairs[rows])
+        return self.finish(batch) if self.finish else batch
 
     def _order(self, epoch: int) -> np.ndarray:
         """Return (steps_per_epoch, batch_pairs) rows of `pairs`."""
@@ -125,15 +131,13 @@ class PairBatches(Dataset):
 
     def _load(self, rows: np.ndarray) -> PairBatch:
         views = [(scene, frame) for scene, first, second in rows for frame in (first, second)]
-        scenes = [self.scenes[scene] for scene, _ in views]
-        frames = [frame for _, frame in views]
-        both = list(zip(scenes, frames, strict=True))
+        both = [(self.scenes[scene], frame) for scene, frame in views]
         images = np.stack([scene.image(i) for scene, i in both])
         depth = [
             scene.depth(i) if scene.has_depth else np.zeros(images.shape[1:3], np.float32)
             for scene, i in both
         ]
-        labels = [look_up(scene.sets(self.layer), scene.vertex_map(i)) for scene, i in both]
+        set_ids, group_ids = self._load_sets(views)
         return PairBatch(
             images=torch.from_numpy(images).permute(0, 3, 1, 2),
             depth=torch.from_numpy(np.stack(depth)),
@@ -141,23 +145,80 @@ class PairBatches(Dataset):
             world_from_camera=torch.from_numpy(
                 np.stack([scene.world_from_camera(i) for scene, i in both])
             ),
-            labels=torch.from_numpy(np.stack(labels).astype(np.int32)),
-            scene_index=torch.tensor([scene for scene, _ in views]),
             view_pairs=torch.arange(len(views)).reshape(-1, 2),
+            set_ids=set_ids,
+            group_ids=group_ids,
+            views=torch.tensor(views),
             frames=[f"{scene.name}/{scene.frame_ids[i]}" for scene, i in both],
         )
 
+    def _load_sets(
+        self, views: list[tuple[int, int]]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return `set_ids` and `group_ids` of a batch."""
+        if not self.layers:
+            return {}, {}
+        maps = [(scene, self.scenes[scene].vertex_map(frame)) for scene, frame in views]
+        set_ids = {
+            layer.name: torch.from_numpy(np.stack([layer.ids(*each) for each in maps]))
+            for layer in self.layers
+        }
+        if not self.groups:
+            return set_ids, {}
+        groups = torch.from_numpy(np.stack([self.groups.ids(*each) for each in maps]))
+        return set_ids, {self.groups.layer: groups}
+
+
+class _Layer:
+    """A labelling of the surfaces of all scenes, some of which may lack it."""
+
+    def __init__(self, name: str, scenes: Sequence[PreparedScene]) -> None:
+        self.name = name
+        # Every scene lacks it: let the first one's error say which layers there are.
+        have = {i: scene for i, scene in enumerate(scenes) if name in scene.layers}
+        have = have or {0: scenes[0]}
+        self._labels = {i: scene.sets(name) for i, scene in have.items()}
+        scopes = {scene.scope(name) for scene in have.values()}
+        if len(scopes) > 1:
+            raise GeosetError(
+                f"layer {name}: is of scope global in some scenes and of scope scene in others; "
+                "make it again in all of them"
+            )
+        self._stride = SCENE_STRIDE if scopes == {"scene"} else 0
+        if len(have) < len(scenes):
+            print(f"layer {name}: absent in {len(scenes) - len(have)} of {len(scenes)} scenes")
+
+    def ids(self, scene: int, vertex_map: np.ndarray) -> np.ndarray:
+        """Return the set of each pixel, (H,W) int64, unique over the data set, -1 = none."""
+        if scene not in self._labels:
+            return np.full(vertex_map.shape, -1, np.int64)
+        labels = look_up(self._labels[scene], vertex_map).astype(np.int64)
+        return np.where(labels >= 0, labels + scene * self._stride, -1)
+
 
 def batches_from(
-    batches: PairBatches, first: int, last: int, rank: int = 0, ranks: int = 1, workers: int = 0
-) -> Iterator[PairBatch]:
-    """Yield this rank's batches of steps `first` to `last` - 1, loaded ahead by `workers`."""
-    steps = range(first * ranks + rank, last * ranks, ranks)
+    batches: PairBatches,
+    first: int,
+    last: int,
+    rank: int = 0,
+    ranks: int = 1,
+    workers: int = 0,
+) -> Iterator[Any]:
+    """Yield what this rank takes of steps `first` to `last` - 1, loaded ahead by `workers`.
+
+    Of the `parts` of a step, each rank takes as many, in order.
+    """
+    each = batches.parts // ranks
+    elements = [
+        step * batches.parts + rank * each + part
+        for step in range(first, last)
+        for part in range(each)
+    ]
     return iter(
         DataLoader(
             batches,
             batch_size=None,
-            sampler=steps,
+            sampler=elements,
             num_workers=workers,
             pin_memory=torch.cuda.is_available(),
             prefetch_factor=2 if workers else None,
