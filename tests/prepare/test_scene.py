@@ -96,6 +96,7 @@ def test_a_layer_of_ones_own(folder, dtype):
     assert scene.layers == ["geometric", "mine"]
     np.testing.assert_array_equal(scene.sets("mine"), labels)
     np.testing.assert_array_equal(scene.set_map(1, "mine"), labels[scene.vertex_map(1)])
+    assert scene.scope("mine") == "global" and scene.scope("geometric") == "scene"
     stamp = json.loads((folder / "sets/mine.json").read_text())
     assert stamp["scope"] == "global" and stamp["made_by"] == {"by": "hand"}
 
@@ -105,6 +106,8 @@ def test_a_layer_that_is_not_there(folder):
     expected = f"{folder}: has no layer 'semantic'; available: geometric, mine"
     with pytest.raises(GeosetError, match=re.escape(expected)):
         PreparedScene(folder).sets("semantic")
+    with pytest.raises(GeosetError, match=re.escape(expected)):
+        PreparedScene(folder).scope("semantic")
 
 
 def test_a_layer_with_an_unknown_scope(folder):

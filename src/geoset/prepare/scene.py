@@ -2,7 +2,8 @@
 
 frames.tar       per frame NNNNNN.jpg, NNNNNN.depth.png (mm), NNNNNN.vertices.zst
 surface.ply      the working surface, with the property source_vertex
-sets/<name>.npy  one integer a vertex; beside it <name>.json, its stamp
+sets/<name>.npy  a layer: one integer a vertex; beside it <name>.json, its stamp
+groups/          groupings of sets across scenes, see `geoset.prepare.groups`
 pairs.npz        pairs (P,2), overlap (P,)
 scene.json       cameras, frame index, checksums, provenance; without it there is no scene
 """
@@ -131,6 +132,14 @@ class PreparedScene:
         if name not in self._sets:
             self._sets[name] = read_layer(self.path, name, self.info)
         return self._sets[name]
+
+    def scope(self, name: str) -> str:
+        """Return what ids of layer `name` mean elsewhere: nothing ("scene") or the same ("global").
+
+        Raises:
+            GeosetError: there is no such layer, or its stamp cannot be read.
+        """
+        return read_stamp(self.path, name)["scope"]
 
     @property
     def pairs(self) -> np.ndarray:
@@ -262,19 +271,33 @@ def write_layer(
     atomic_write(file.with_suffix(".json"), json.dumps(stamp, indent=1, sort_keys=True))
 
 
-def read_layer(path: Path, name: str, info: dict[str, Any]) -> np.ndarray:
-    """Read a layer and check that it belongs to the scene's surface."""
+def read_stamp(path: Path, name: str) -> dict[str, Any]:
+    """Return the stamp of layer `name`: surface_sha256, scope, made_by.
+
+    Raises:
+        GeosetError: there is no such layer, or its stamp cannot be read.
+    """
     file = path / "sets" / f"{name}.npy"
     if not file.is_file():
         have = ", ".join(sorted(p.stem for p in file.parent.glob("*.npy"))) or "none"
         raise GeosetError(f"{path}: has no layer '{name}'; available: {have}")
     try:
-        labels = np.load(file, mmap_mode="r", allow_pickle=False)
-        stamp = json.loads(file.with_suffix(".json").read_text())["surface_sha256"]
-    except (OSError, ValueError, KeyError) as error:
+        stamp = json.loads(file.with_suffix(".json").read_text())
+        return {key: stamp[key] for key in ("surface_sha256", "scope", "made_by")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise GeosetError(f"{file}: cannot be read ({error}); make the layer again") from error
-    vertices = info["surface"]["vertices"]
-    if stamp != info["files"]["surface.ply"]["sha256"] or labels.shape != (vertices,):
+
+
+def read_layer(path: Path, name: str, info: dict[str, Any]) -> np.ndarray:
+    """Read a layer and check that it belongs to the scene's surface."""
+    stamp = read_stamp(path, name)
+    file = path / "sets" / f"{name}.npy"
+    try:
+        labels = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise GeosetError(f"{file}: cannot be read ({error}); make the layer again") from error
+    vertices, surface = info["surface"]["vertices"], info["files"]["surface.ply"]["sha256"]
+    if stamp["surface_sha256"] != surface or labels.shape != (vertices,):
         raise GeosetError(
             f"{file}: belongs to another surface (it has {len(labels)} labels, the surface "
             f"{vertices} vertices); make the layer again"
