@@ -8,6 +8,7 @@ from geoset import GeosetError, cli
 from geoset.recipes import (
     RECIPES,
     FusionSettings,
+    GeoSettings,
     Hardware,
     ModelSettings,
     OptimizerSettings,
@@ -15,6 +16,7 @@ from geoset.recipes import (
     PrepareSettings,
     PretrainRecipe,
     StageSettings,
+    at_small_scale,
 )
 
 STAGE = StageSettings("view", steps=1, view=1.0)
@@ -23,24 +25,74 @@ STAGE = StageSettings("view", steps=1, view=1.0)
 def test_the_paper_recipe():
     """Sec. 4.1, and Pri3D where the paper says nothing."""
     paper = RECIPES["paper"]
-    view, sets = paper.stages
-    assert (view.epochs, view.view, view.sets) == (5, 1, 0)
-    assert (sets.epochs, sets.view, sets.sets) == (2, 0, 1)
+    pri3d, sets = paper.stages
+    assert (pri3d.epochs, pri3d.weights) == (5, {"view": 1, "geo": 1, "depth": 1, "sets": 0})
+    assert (sets.epochs, sets.weights) == (2, {"view": 0, "geo": 0, "depth": 0, "sets": 1})
     for stage in paper.stages:
         optimizer = stage.optimizer
         assert (optimizer.kind, optimizer.lr, optimizer.momentum) == ("sgd", 0.1, 0.9)
         assert (optimizer.dampening, optimizer.weight_decay) == (0.1, 0)
         assert (optimizer.schedule, optimizer.power) == ("poly", 0.9)
         assert optimizer.batchnorm_decay
-    assert paper.model == ModelSettings("resnet50", out_channels=None, width=1.0)
-    assert (paper.batch_pairs, paper.temperature) == (64, 0.4)
-    assert (paper.aggregation, paper.keys, paper.layer) == ("mean", "other_view", "geometric")
+    assert paper.model == ModelSettings("resnet50", None, width=1.0, weights="imagenet")
+    assert paper.geo == GeoSettings("projection", samples=1024, channels=64, width=1.0)
+    assert (paper.batch_pairs, paper.accumulate, paper.temperature) == (64, 1, 0.4)
+    assert (paper.aggregation, paper.keys, paper.negatives) == ("mean", "other_view", "batch")
+    assert (paper.layers, paper.layer_weights, paper.groups) == (("geometric",), (), None)
     look = paper.augmentation
     assert (look.jitter_probability, look.grayscale_probability, look.blur_probability) == (
         (0.8, 0.2, 0.5)
     )
     assert (look.brightness, look.contrast, look.saturation, look.hue) == (0.4, 0.4, 0.4, 0.1)
     assert look.blur_sigma == (0.1, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [
+        ("pri3d_view", [(5, "view depth")]),
+        ("pri3d_geo", [(5, "geo depth")]),
+        ("pri3d_view_geo", [(5, "view geo depth")]),
+        ("continue_view", [(5, "view geo depth"), (2, "view")]),
+        ("continue_geo", [(5, "view geo depth"), (2, "geo")]),
+        ("continue_view_geo", [(5, "view geo depth"), (2, "view geo")]),
+        ("sets_only", [(7, "sets")]),
+    ],
+)
+def test_the_recipes_of_the_baselines(name, stages):
+    """They differ from the paper's in their stages alone; the depth proxy is on in stage 1."""
+    recipe = RECIPES[name]
+    found = [
+        (stage.epochs, " ".join(term for term, weight in stage.weights.items() if weight == 1))
+        for stage in recipe.stages
+    ]
+    assert found == stages
+    assert replace(recipe, stages=RECIPES["paper"].stages) == RECIPES["paper"]
+
+
+def test_small_scale_keeps_the_losses():
+    small = at_small_scale(RECIPES["paper"], steps=7)
+    assert [stage.weights for stage in small.stages] == [
+        stage.weights for stage in RECIPES["paper"].stages
+    ]
+    assert [(stage.steps, stage.epochs) for stage in small.stages] == [(7, None)] * 2
+    assert small.geo == replace(RECIPES["paper"].geo, samples=512, width=0.25)
+    assert (small.model.weights, small.batch_pairs) == ("scratch", 4)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], RECIPES["small"]),
+        (["--recipe", "paper"], RECIPES["paper"]),
+        (["--recipe=pri3d_geo", "--scale", "full"], RECIPES["pri3d_geo"]),
+        (["--scale=small", "--recipe", "paper"], at_small_scale(RECIPES["paper"])),
+        (["--recipe"], RECIPES["small"]),
+        (["--recipe", "none"], RECIPES["small"]),
+    ],
+)
+def test_the_recipe_is_known_before_parsing(words, expected):
+    assert cli._chosen_recipe(["pretrain", "prepared", *words]) == expected
 
 
 def test_the_command_line_offers_every_recipe():
@@ -70,6 +122,9 @@ def test_the_command_line_offers_every_recipe():
         (OptimizerSettings, {"warmup": -1}, "warmup is -1; expected 0 or more"),
         (Photometric, {"hue": 0.6}, "hue is 0.6; expected a number in 0..0.5"),
         (Photometric, {"blur_sigma": (0.0, 2.0)}, "blur_sigma is 0.0, 2.0; expected 0 < lowest"),
+        (GeoSettings, {"samples": 0}, "geo.samples is 0, expected 1 or more"),
+        (GeoSettings, {"width": 0.0}, "geo.width is 0.0, expected a number above 0"),
+        (Hardware, {"nodes": 0}, "nodes is 0, expected 1 or more"),
         (Hardware, {"devices": 0}, "devices is 0, expected 1 or more"),
         (Hardware, {"workers": -1}, "workers is -1, expected 0 or more"),
         (Hardware, {"checkpoint_seconds": -1}, "checkpoint_seconds is -1, expected 0 or more"),
@@ -90,14 +145,15 @@ def test_values_out_of_range(settings, values, message):
             {"steps": None, "epochs": -1.0},
             "stage view: steps is None, epochs is -1.0, expected one of them, above 0",
         ),
-        ({"view": 0.0}, "stage view: the weights are view 0.0, sets 0.0, expected one of them"),
-        ({"sets": -1.0}, "stage view: the weights are view 1.0, sets -1.0, expected 0 or more"),
+        ({"view": 0.0}, "the weights are view 0.0, geo 0.0, depth 0.0, sets 0.0, expected one"),
+        ({"sets": -1.0}, "the weights are view 1.0, geo 0.0, depth 0.0, sets -1.0, expected 0"),
     ],
 )
 def test_stages_that_train_nothing(values, message):
     with pytest.raises(GeosetError) as error:
         replace(STAGE, **values)
-    assert str(error.value).startswith(message)
+    assert message in str(error.value)
+    assert str(error.value).startswith("stage view: ")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +168,15 @@ def test_stages_that_train_nothing(values, message):
         ({"batch_pairs": 0}, "batch_pairs is 0, expected 1 or more"),
         ({"pixel_samples": 0}, "pixel_samples is 0, expected 1 or more"),
         ({"min_pixels": 0}, "min_pixels is 0, expected 1 or more"),
+        ({"accumulate": 0}, "accumulate is 0, expected 1 or more"),
         ({"temperature": 0.0}, "temperature is 0.0, expected a number above 0"),
+        ({"layers": ()}, "layers are [], expected one or more, each once"),
+        ({"layers": ("a", "a")}, "layers are ['a', 'a'], expected one or more, each once"),
+        (
+            {"layers": ("a", "b"), "layer_weights": (1.0,)},
+            "layer_weights are [1.0], expected none, or one above 0 for each of the 2 layers",
+        ),
+        ({"layer_weights": (0.0,)}, "layer_weights are [0.0], expected none, or one above 0"),
     ],
 )
 def test_recipes_that_cannot_be_run(values, message):

@@ -11,10 +11,20 @@ from tyro.conf import Positional, arg
 
 from geoset import __version__
 from geoset.errors import GeosetError
-from geoset.recipes import RECIPES, DemoSettings, Hardware, PrepareSettings, PretrainRecipe
+from geoset.recipes import (
+    RECIPES,
+    DemoSettings,
+    Hardware,
+    PrepareSettings,
+    PretrainRecipe,
+    at_small_scale,
+)
 
 Inline = arg(name="")  # the fields of a settings object stand as options of the command itself
-Recipe = Literal["paper", "small", "demo"]
+Recipe = Literal[
+    "paper", "pri3d_view", "pri3d_geo", "pri3d_view_geo", "continue_view", "continue_geo",
+    "continue_view_geo", "sets_only", "small", "demo",
+]  # fmt: skip
 
 
 def inspect(path: Positional[Path], /, out: Path | None = None, frames: int = 4) -> None:
@@ -66,28 +76,38 @@ def pretrain(
     /,
     out: Path,
     recipe: Recipe = "small",
+    scale: Literal["full", "small"] = "full",
     settings: Annotated[PretrainRecipe, Inline] = RECIPES["small"],
     hardware: Annotated[Hardware, Inline] = Hardware(),  # noqa: B008
     seed: int = 0,
     resume: bool = False,
 ) -> None:
-    """Pre-train an image encoder on prepared scenes: stage 1 on pixels, stage 2 on sets.
+    """Pre-train an image encoder on prepared scenes, stage after stage.
 
-    The defaults below are those of the recipe; any of them can be changed.
+    The defaults below are those of the recipe; any of them can be changed. The recipes: paper
+    (stage 1 of Pri3D, then sets); pri3d_view, pri3d_geo, pri3d_view_geo (stage 1 alone);
+    continue_view, continue_geo, continue_view_geo (more of stage 1 in place of sets, Table 10);
+    sets_only; small (View, then sets: minutes on 2 cores); demo (what geoset demo runs).
 
     Example: geoset pretrain prepared --recipe small --out runs/first
+
+    Example: geoset pretrain prepared --recipe paper --model.encoder resnet18 --out runs/paper
 
     Args:
         prepared: prepared scenes, or folders of them
         out: folder of the run: weights, log, checkpoints
-        recipe: paper (8 GPUs' worth), small (minutes on 2 cores), demo (what geoset demo runs)
+        recipe: what is trained, see above
+        scale: small cuts any recipe down to minutes on 2 cores; full leaves it as it is
         seed: the same seed gives the same weights
         resume: go on with the run in OUT
     """
     from geoset.tasks.pretrain import pretrain as run
 
     weights = run(prepared, out, settings, seed=seed, resume=resume, hardware=hardware)
-    print(f"weights: {weights}\nlog:     {out / 'log.jsonl'} (or: tensorboard --logdir {out})")
+    print(
+        f"weights: {weights}\ncurves:  {out / 'curves.png'}\n"
+        f"log:     {out / 'log.jsonl'} (or: tensorboard --logdir {out})"
+    )
 
 
 def demo(
@@ -139,8 +159,15 @@ def main() -> None:
 
 def _chosen_recipe(arguments: list[str]) -> PretrainRecipe:
     """Find the named recipe before parsing, so that its values are the defaults that help shows."""
-    for flag, value in itertools.pairwise([*arguments, ""]):
-        name = value if flag == "--recipe" else flag.removeprefix("--recipe=")
-        if flag.startswith("--recipe") and name in RECIPES:
-            return RECIPES[name]
-    return RECIPES["small"]
+    recipe = RECIPES.get(_value_of("--recipe", arguments), RECIPES["small"])
+    return at_small_scale(recipe) if _value_of("--scale", arguments) == "small" else recipe
+
+
+def _value_of(flag: str, arguments: list[str]) -> str:
+    """Return the value that follows `flag`, also as `flag=value`; empty if it is not there."""
+    for word, following in itertools.pairwise([*arguments, ""]):
+        if word == flag:
+            return following
+        if word.startswith(f"{flag}="):
+            return word.removeprefix(f"{flag}=")
+    return ""

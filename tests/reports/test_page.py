@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from geoset.reports import page
-from geoset.reports.charts import training_curves
+from geoset.reports.charts import draw_curves, training_curves
 from geoset.reports.figures import paint_features
 
 
@@ -31,16 +31,27 @@ def test_legend_shows_each_colour():
     assert "rgb(1,2,3)'></i>wall<" in page.legend({"wall": (1, 2, 3)})
 
 
-def rows(values, stage="view", first=1):
-    return [{"step": first + i, "stage": stage, "loss": v} for i, v in enumerate(values)]
+LOG = [
+    {"step": 1, "stage": "pri3d", "view/chance": 1.0, "depth/loss": 0.4, "rank": 3.0},
+    {"step": 2, "stage": "pri3d", "view/chance": None, "depth/loss": 0.2, "rank": 4.0},
+    {"step": 3, "stage": "sets", "sets/chance": 0.9, "sets/positive": 0.5, "rank": 5.0},
+]
 
 
-def test_curves_have_a_panel_each_and_bridge_missing_terms():
-    log = [*rows([3.0, 2.0, 1.0]), {"step": 4, "stage": "sets"}]
-    drawing = training_curves(log, {"one": ["loss"], "two": ["absent", "loss"]})
-    root = ElementTree.fromstring(drawing)
+@pytest.mark.parametrize(("rows", "panels"), [(LOG, 4), (LOG[:2], 3), ([{"step": 1}], 1)])
+def test_curves_have_a_panel_for_each_kind_of_term_and_bridge_missing_ones(rows, panels):
+    root = ElementTree.fromstring(training_curves([{"stage": "a"} | row for row in rows]))
     axes = [node for node in root.iter() if re.match(r"axes_\d+$", node.get("id", ""))]
-    assert len(axes) == 2
+    assert len(axes) == panels
+
+
+def test_curves_as_a_picture(tmp_path):
+    draw_curves([], tmp_path / "none.png")
+    assert not list(tmp_path.iterdir())
+    draw_curves(LOG, tmp_path / "curves.png")
+    picture = np.asarray(Image.open(tmp_path / "curves.png"))
+    assert picture.shape[1] > 4 * picture.shape[0]
+    assert len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 20
 
 
 class TestPaintFeatures:

@@ -68,11 +68,15 @@ class StageSettings:
         length = self.epochs if self.steps is None else self.steps
         found = f"stage {self.name}: steps is {self.steps}, epochs is {self.epochs}"
         require(length is not None and length > 0, found, "one of them, above 0")
-        weights = {name: getattr(self, name) for name in TERMS}
-        found = ", ".join(f"{name} {weight}" for name, weight in weights.items())
+        found = ", ".join(f"{name} {weight}" for name, weight in self.weights.items())
         found = f"stage {self.name}: the weights are {found}"
-        require(min(weights.values()) >= 0, found, "0 or more")
-        require(max(weights.values()) > 0, found, "one of them above 0")
+        require(min(self.weights.values()) >= 0, found, "0 or more")
+        require(max(self.weights.values()) > 0, found, "one of them above 0")
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weight of each of the TERMS."""
+        return {name: getattr(self, name) for name in TERMS}
 
 
 @dataclass(frozen=True)

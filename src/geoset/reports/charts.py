@@ -1,29 +1,65 @@
-"""Curves of a run, as SVG."""
+"""Curves of a run."""
 
 import io
 import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+
+from geoset.files import atomic_path
 
 SMOOTHING = 0.04  # of the length of a curve, that each point is averaged over
 
 
-def training_curves(
-    rows: Sequence[Mapping[str, float]], panels: Mapping[str, Sequence[str]]
-) -> str:
-    """Draw one panel for each entry of `panels`: its title, and the logged terms that it shows.
+PANELS = {
+    "loss, 1 = chance": ("/chance",),
+    "similarity": ("/positive", "/negative"),
+    "depth prediction": ("depth/loss",),
+    "effective rank of the features": ("rank",),
+}
+"""What is drawn: titles, and how the names of the logged terms end that each shows."""
 
-    rows: of log.jsonl, one a step; a term that a row lacks leaves a gap.
-    """
+Rows = Sequence[Mapping[str, float]]
+"""Of log.jsonl, one a step; a term that a row lacks leaves a gap."""
+
+
+def draw_curves(rows: Rows, path: Path) -> None:
+    """Write the curves of a run to the PNG file `path`; nothing if there is no row yet."""
+    if not rows:
+        return
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = _figure(rows)
+    with atomic_path(path) as temporary:
+        FigureCanvasAgg(figure).print_png(temporary)
+
+
+def training_curves(rows: Rows) -> str:
+    """Return the curves of a run as an SVG element."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    stream = io.StringIO()
+    FigureCanvasSVG(_figure(rows)).print_svg(stream)
+    drawing = stream.getvalue()
+    return drawing[drawing.index("<svg") :]
+
+
+def _figure(rows: Rows):
+    """Draw one panel for each of PANELS of which something was logged."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.2 * len(panels), 2.8), layout="constrained")
+    terms = {name: None for row in rows for name in row}  # in order of appearance
+    panels = {
+        title: [name for name in terms if name.endswith(endings)]
+        for title, endings in PANELS.items()
+    }
+    panels = {title: names for title, names in panels.items() if names}
+    figure = Figure(figsize=(4.2 * max(1, len(panels)), 2.8), layout="constrained")
     steps = np.array([row["step"] for row in rows])
     width = max(1, round(SMOOTHING * len(rows)))
     for axes, (title, names) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+        figure.subplots(1, max(1, len(panels)), squeeze=False)[0], panels.items(), strict=False
     ):
         for name in names:
             values = np.array([row.get(name) for row in rows], dtype=float)
@@ -37,10 +73,7 @@ def training_curves(
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(fontsize=8, frameon=False)
-    stream = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(stream)
-    drawing = stream.getvalue()
-    return drawing[drawing.index("<svg") :]
+    return figure
 
 
 def _smooth(values: np.ndarray, width: int) -> np.ndarray:
@@ -51,7 +84,7 @@ def _smooth(values: np.ndarray, width: int) -> np.ndarray:
     return (total[last] - total[first]) / (last - first)
 
 
-def _stage_starts(rows: Sequence[Mapping[str, float]]) -> list[float]:
+def _stage_starts(rows: Rows) -> list[float]:
     return [
         after["step"] - 0.5
         for before, after in itertools.pairwise(rows)

@@ -18,11 +18,6 @@ from geoset.tasks.probe import network_features
 from geoset.training.log import read_log
 
 SHOWN_IMAGES = 4
-PANELS = {
-    "loss, 1 = chance": ("view/chance", "sets/chance"),
-    "similarity": ("positive", "negative"),
-    "effective rank of the features": ("rank",),
-}
 
 
 def write_report(
@@ -48,7 +43,7 @@ def write_report(
         ),
         (
             "Training",
-            [page.chart(training_curves(read_log(out / "run"), PANELS), CURVES_NOTE)],
+            [page.chart(training_curves(read_log(out / "run")), CURVES_NOTE)],
         ),
         (
             "Features before and after",
