@@ -1,16 +1,17 @@
 """Batches of pairs, from box rooms: one with holes, one without depth, one of another size."""
 
+import shutil
 from dataclasses import fields
 
 import numpy as np
 import pytest
 import torch
 
-from geoset.data.pairs import SCENE_STRIDE, PairBatches, batches_from
+from geoset.data.pairs import SCENE_STRIDE, PairBatch, PairBatches, batches_from
 from geoset.errors import GeosetError
 from geoset.geometry.camera import Camera
 from geoset.prepare.run import prepare_scene
-from geoset.prepare.scene import PreparedScene
+from geoset.prepare.scene import PreparedScene, write_layer
 from geoset.recipes import PrepareSettings
 from reference.box_room import look_at, see, write_box_room
 
@@ -36,7 +37,7 @@ def scenes(tmp_path_factory):
         scan = {"poses": POSES, "camera": CAMERA} | scan
         path = write_box_room(folder / "scans" / name, **scan)
         prepare_scene(path, folder, PrepareSettings(image_size=size, min_overlap=0))
-    return [folder / name for name in options]
+    return [PreparedScene(folder / name) for name in options]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def lone(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lone")
     scan = write_box_room(folder / "scans/lone", POSES[:1], CAMERA)
     prepare_scene(scan, folder, PrepareSettings(image_size=(48, 64)))
-    return folder / "lone"
+    return PreparedScene(folder / "lone")
 
 
 def pairs_of(batch):
@@ -55,33 +56,47 @@ def pairs_of(batch):
 
 def assert_same(batch, other):
     assert batch.frames == other.frames
-    for field in fields(batch):
-        value = getattr(batch, field.name)
-        if isinstance(value, torch.Tensor):
-            assert torch.equal(value, getattr(other, field.name)), field.name
+    for name, value in tensors_of(batch).items():
+        assert torch.equal(value, tensors_of(other)[name]), name
+
+
+def tensors_of(batch):
+    named = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    named |= batch.set_ids | batch.group_ids
+    return {name: value for name, value in named.items() if isinstance(value, torch.Tensor)}
+
+
+def part_of(batch, first, last):
+    """Views `first` to `last` - 1, whole pairs, as a batch of their own."""
+    cut = {name: value[first:last] for name, value in tensors_of(batch).items()}
+    ids = {name: cut.pop(name) for name in batch.set_ids}
+    groups = {name: cut.pop(name) for name in batch.group_ids}
+    cut["view_pairs"] = torch.arange(last - first).reshape(-1, 2)
+    frames = batch.frames[first:last]
+    return PairBatch(**cut, set_ids=ids, group_ids=groups, frames=frames)
 
 
 def test_contents_are_those_of_the_prepared_scenes(scenes):
     batches = PairBatches(scenes, 3, SEED)
-    stored = {scene.name: (i, scene) for i, scene in enumerate(map(PreparedScene, scenes))}
+    stored = {scene.name: (i, scene) for i, scene in enumerate(scenes)}
     for step in range(batches.steps_per_epoch):
         batch = batches[step]
         assert len(batch) == 6
         assert batch.view_pairs.tolist() == [[0, 1], [2, 3], [4, 5]]
-        ids = batch.set_ids()
+        ids = batch.set_ids["geometric"]
         assert ids.dtype == torch.int64
+        assert batch.group_ids == {}
         for k, frame in enumerate(batch.frames):
             name, frame_id = frame.split("/")
             index, scene = stored[name]
             i = scene.frame_ids.index(frame_id)
-            assert batch.scene_index[k] == index
+            assert batch.views[k].tolist() == [index, i]
             np.testing.assert_array_equal(batch.images[k].permute(1, 2, 0), scene.image(i))
             depth = scene.depth(i) if scene.has_depth else np.zeros(batch.depth[k].shape)
             np.testing.assert_array_equal(batch.depth[k], depth)
             np.testing.assert_array_equal(batch.K[k], scene.camera(i).K)
             np.testing.assert_array_equal(batch.world_from_camera[k], scene.world_from_camera(i))
             labels = scene.set_map(i)
-            np.testing.assert_array_equal(batch.labels[k], labels)
             expected = np.where(labels < 0, -1, labels.astype(np.int64) + index * 2**32)
             np.testing.assert_array_equal(ids[k], expected)
         for first, second in pairs_of(batch):
@@ -94,14 +109,14 @@ def test_contents_are_those_of_the_prepared_scenes(scenes):
 
 def test_ids_are_unique_over_scenes_and_holes_have_none(scenes):
     batch = PairBatches(scenes[:2], 25, SEED)[0]  # all 15 + 10 pairs
-    ids = batch.set_ids()
-    assert set(batch.scene_index.tolist()) == {0, 1}
+    ids, scene_index = batch.set_ids["geometric"], batch.views[:, 0]
+    assert set(scene_index.tolist()) == {0, 1}
     assert set(torch.div(ids[ids >= 0], SCENE_STRIDE, rounding_mode="floor").tolist()) == {0, 1}
-    in_a, in_b = (set(ids[batch.scene_index == k].unique().tolist()) - {-1} for k in (0, 1))
+    in_a, in_b = (set(ids[scene_index == k].unique().tolist()) - {-1} for k in (0, 1))
     assert len(in_a) > 2
     assert len(in_b) > 2
     assert not in_a & in_b
-    holes = ids[batch.scene_index == 0][(..., *HOLE)]
+    holes = ids[scene_index == 0][(..., *HOLE)]
     assert torch.equal(holes, torch.full_like(holes, -1))
     assert (ids >= -1).all()
 
@@ -111,7 +126,7 @@ def test_scenes_without_depth(scenes):
     assert batch.depth.shape == (8, 48, 64)
     assert batch.depth.dtype == torch.float32
     assert not batch.depth.any()
-    assert (batch.labels >= 0).all()  # rays alone decide, and a box has no way out
+    assert (batch.set_ids["geometric"] >= 0).all()  # rays alone decide, and a box has no way out
 
 
 def test_an_element_depends_on_its_step_only(scenes):
@@ -168,7 +183,8 @@ def test_sizes_do_not_mix(scenes):
         of_c = [frame.startswith("c/") for frame in batch.frames]
         assert all(of_c) or not any(of_c)
         shapes.append(tuple(batch.images.shape[2:]))
-        assert batch.depth.shape[1:] == batch.labels.shape[1:] == batch.images.shape[2:]
+        sets = batch.set_ids["geometric"]
+        assert batch.depth.shape[1:] == sets.shape[1:] == batch.images.shape[2:]
     assert shapes.count((32, 48)) == 2
     assert shapes.count((48, 64)) == 8
     assert shapes != sorted(shapes)
@@ -182,14 +198,36 @@ def test_fewer_pairs_than_a_batch_come_again(scenes):
     assert sorted(pairs.count(pair) for pair in set(pairs)) == [2, 2, 3, 3, 3, 3]
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3])
-def test_processes_share_one_sequence(scenes, ranks):
-    batches = PairBatches(scenes, 3, SEED)
-    parts = [list(batches_from(batches, 1, 4, rank, ranks)) for rank in range(ranks)]
-    in_turn = [batch for together in zip(*parts, strict=True) for batch in together]
-    assert len(in_turn) == 3 * ranks
-    for step, batch in zip(range(ranks, 4 * ranks), in_turn, strict=True):
-        assert_same(batch, batches[step])
+@pytest.mark.parametrize(("ranks", "accumulate"), [(1, 1), (2, 1), (3, 1), (1, 3), (3, 2)])
+def test_processes_and_parts_share_the_batches_of_one_process(scenes, ranks, accumulate):
+    """6 pairs a step, however many take them, in however many parts."""
+    whole = PairBatches(scenes, 6, SEED)
+    parts = PairBatches(scenes, 6, SEED, parts=ranks * accumulate)
+    assert parts.steps_per_epoch == whole.steps_per_epoch
+    each = [list(batches_from(parts, 1, 4, rank, ranks)) for rank in range(ranks)]
+    views = 12 // (ranks * accumulate)
+    for step in range(3):
+        together = [own[step * accumulate + k] for own in each for k in range(accumulate)]
+        for k, part in enumerate(together):
+            assert_same(part, part_of(whole[step + 1], k * views, (k + 1) * views))
+
+
+def test_parts_that_are_not_equal(scenes):
+    with pytest.raises(GeosetError) as error:
+        PairBatches(scenes, 6, SEED, parts=4)
+    assert str(error.value) == (
+        "batch_pairs is 6, expected a multiple of 4: the devices, times the parts of a step "
+        "(accumulate)"
+    )
+
+
+def test_finish_is_given_the_step(scenes):
+    batches = PairBatches(scenes, 6, SEED, parts=2, finish=lambda batch, step: (step, batch))
+    plain = PairBatches(scenes, 6, SEED, parts=2)
+    for element in (0, 1, 4, 5):
+        step, batch = batches[element]
+        assert step == element // 2
+        assert_same(batch, plain[element])
 
 
 def test_a_batch_says_what_it_holds(scenes):
@@ -197,15 +235,6 @@ def test_a_batch_says_what_it_holds(scenes):
     assert batch.describe() == ", ".join(batch.frames)
     assert len(batch.frames) == 4
     assert all(frame in {f"a/{k:06d}" for k in range(6)} for frame in batch.frames)
-
-
-def test_moving_a_batch(scenes):
-    batch = PairBatches(scenes[:1], 2, SEED)[0]
-    assert_same(batch.to(torch.device("cpu")), batch)
-    moved = batch.to(torch.device("meta"))
-    tensors = [getattr(moved, field.name) for field in fields(moved) if field.name != "frames"]
-    assert [tensor.device.type for tensor in tensors] == ["meta"] * 7
-    assert moved.frames == batch.frames
 
 
 def test_no_pair_at_all(lone):
@@ -219,9 +248,57 @@ def test_no_pair_at_all(lone):
 
 def test_a_scene_without_pairs_beside_others(scenes, lone):
     batch = PairBatches([lone, scenes[0]], 4, SEED)[0]
-    assert batch.scene_index.tolist() == [1] * 8
+    assert batch.views[:, 0].tolist() == [1] * 8
 
 
 def test_a_layer_that_is_not_there(scenes):
     with pytest.raises(GeosetError, match="has no layer 'semantic'; available: geometric"):
-        PairBatches(scenes, 4, SEED, layer="semantic")
+        PairBatches(scenes, 4, SEED, layers=["semantic"])
+
+
+@pytest.fixture
+def layered(scenes, tmp_path):
+    """Copies of the scenes a and b: a layer of every scope, `own` in b alone."""
+    copies = []
+    for scene in scenes[:2]:
+        shutil.copytree(scene.path, tmp_path / scene.name)
+        surface = scene.info["files"]["surface.ply"]["sha256"]
+        labels = {
+            "classes": ("global", np.arange(len(scene.vertices)) % 3 - 1),
+            "own": ("scene", np.arange(len(scene.vertices)) % 5),
+        }
+        for name, (scope, values) in labels.items():
+            if (scene.name, name) != ("a", "own"):
+                write_layer(tmp_path / scene.name, name, values, surface, scope, {})
+        copies.append(PreparedScene(tmp_path / scene.name))
+    return copies
+
+
+def test_layers_of_each_scope(layered, capsys):
+    batches = PairBatches(layered, 25, SEED, layers=["classes", "own"])
+    assert capsys.readouterr().out == "layer own: absent in 1 of 2 scenes\n"
+    batch = batches[0]
+    assert list(batch.set_ids) == ["classes", "own"]
+    assert set(batch.views[:, 0].tolist()) == {0, 1}
+    for k, (index, i) in enumerate(batch.views.tolist()):
+        classes = layered[index].set_map(i, "classes")
+        np.testing.assert_array_equal(batch.set_ids["classes"][k], classes)  # the bare label
+        if index == 0:
+            assert (batch.set_ids["own"][k] == -1).all()
+        else:
+            own = layered[1].set_map(i, "own").astype(np.int64)
+            expected = np.where(own < 0, -1, own + 2**32)
+            np.testing.assert_array_equal(batch.set_ids["own"][k], expected)
+
+
+def test_no_layer_at_all(scenes):
+    batch = PairBatches(scenes, 4, SEED, layers=())[0]
+    assert batch.set_ids == batch.group_ids == {}
+
+
+def test_a_layer_of_two_scopes(layered):
+    scene = layered[1]
+    surface = scene.info["files"]["surface.ply"]["sha256"]
+    write_layer(scene.path, "classes", np.array(scene.sets("classes")), surface, "scene", {})
+    with pytest.raises(GeosetError, match="layer classes: is of scope global in some scenes and"):
+        PairBatches(layered, 4, SEED, layers=["classes"])

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,31 +56,32 @@ class PairBatches(Dataset):
 
     layers: labellings to load; where a scene lacks one, its views have no set of it
     groups: a grouping of the sets of one of the layers
-    finish: applied to each element by whoever loads it, such as a worker process
+    finish: called with each batch and its step by whoever loads it, such as a worker process; what
+        it returns is the element
 
     Raises:
-        GeosetError: a scene cannot be read, no scene has one of the layers or the grouping, none
-            has a pair, or the parts are not equal.
+        GeosetError: a layer or the grouping cannot be read, or no scene has it; no scene has a
+            pair; the parts are not equal.
     """
 
     def __init__(
         self,
-        scenes: Sequence[Path],
+        scenes: Sequence[PreparedScene],
         batch_pairs: int,
         seed: int,
         *,
         parts: int = 1,
         layers: Sequence[str] = ("geometric",),
         groups: str | None = None,
-        finish: Callable[[PairBatch], Any] | None = None,
+        finish: Callable[[PairBatch, int], Any] | None = None,
     ) -> None:
         if batch_pairs % parts:
             raise GeosetError(
                 f"batch_pairs is {batch_pairs}, expected a multiple of {parts}: the devices, times "
                 "the parts of a step (accumulate)"
             )
-        self.scenes = [PreparedScene(path) for path in scenes]
-        self.batch_pairs, self.seed, self.parts, self.finish = batch_pairs, seed, parts, finish
+        self.scenes, self.batch_pairs, self.seed = scenes, batch_pairs, seed
+        self.parts, self.finish = parts, finish
         # What is wrong with them shows here, not in a worker.
         self.layers = [_Layer(name, self.scenes) for name in layers]
         self.groups = _Groups(groups, self.scenes, layers) if groups else None
@@ -114,7 +114,7 @@ class PairBatches(Dataset):
             self._epoch = (epoch, self._order(epoch))
         rows = self._epoch[1][position].reshape(self.parts, -1)[part]
         batch = self._load(self.pairs[rows])
-        return self.finish(batch) if self.finish else batch
+        return self.finish(batch, step) if self.finish else batch
 
     def _order(self, epoch: int) -> np.ndarray:
         """Return (steps_per_epoch, batch_pairs) rows of `pairs`."""
