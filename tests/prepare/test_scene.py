@@ -134,7 +134,7 @@ def test_a_layer_that_cannot_be_read(folder, lost):
         (folder / "sets/geometric.json").unlink()
     else:
         cut_in_half(folder / "sets/geometric.npy")
-    with pytest.raises(GeosetError, match=r"geometric.npy: cannot be read .*make the layer again"):
+    with pytest.raises(GeosetError, match=r"geometric.npy: cannot be read .*make it again"):
         PreparedScene(folder).sets()
 
 

@@ -97,6 +97,7 @@ def prepare_scene(
         "surface": {
             "vertices": len(surface.vertices),
             "faces": len(surface.faces),
+            "mesh_vertices": len(mesh.vertices),
             "offset": surface.offset.tolist(),
             **mesh_notes,
         },

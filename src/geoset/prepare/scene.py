@@ -21,10 +21,10 @@ import numpy as np
 from zstandard import ZstdError
 
 from geoset.errors import GeosetError
-from geoset.files import atomic_path, atomic_write
 from geoset.geometry.camera import Camera
 from geoset.geometry.ply import read_ply
 from geoset.prepare.codec import decode_depth, decode_image, decode_vertex_map
+from geoset.prepare.stamped import read_array, read_stamp, write_stamped
 
 FORMAT_VERSION = 1
 SCOPES = ("scene", "global")
@@ -139,7 +139,7 @@ class PreparedScene:
         Raises:
             GeosetError: there is no such layer, or its stamp cannot be read.
         """
-        return read_stamp(self.path, name)["scope"]
+        return layer_stamp(self.path, name)["scope"]
 
     @property
     def pairs(self) -> np.ndarray:
@@ -264,14 +264,11 @@ def write_layer(
             f"layer {name}: labels are {labels.shape} {labels.dtype}, expected one signed integer "
             "a vertex, (V,), -1 = none"
         )
-    file = path / "sets" / f"{name}.npy"
-    with atomic_path(file) as temporary, temporary.open("wb") as stream:
-        np.save(stream, labels)
     stamp = {"surface_sha256": surface_sha256, "scope": scope, "made_by": made_by}
-    atomic_write(file.with_suffix(".json"), json.dumps(stamp, indent=1, sort_keys=True))
+    write_stamped(path / "sets" / f"{name}.npy", labels, stamp)
 
 
-def read_stamp(path: Path, name: str) -> dict[str, Any]:
+def layer_stamp(path: Path, name: str) -> dict[str, Any]:
     """Return the stamp of layer `name`: surface_sha256, scope, made_by.
 
     Raises:
@@ -281,21 +278,13 @@ def read_stamp(path: Path, name: str) -> dict[str, Any]:
     if not file.is_file():
         have = ", ".join(sorted(p.stem for p in file.parent.glob("*.npy"))) or "none"
         raise GeosetError(f"{path}: has no layer '{name}'; available: {have}")
-    try:
-        stamp = json.loads(file.with_suffix(".json").read_text())
-        return {key: stamp[key] for key in ("surface_sha256", "scope", "made_by")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise GeosetError(f"{file}: cannot be read ({error}); make the layer again") from error
+    return read_stamp(file, ("surface_sha256", "scope", "made_by"))
 
 
 def read_layer(path: Path, name: str, info: dict[str, Any]) -> np.ndarray:
     """Read a layer and check that it belongs to the scene's surface."""
-    stamp = read_stamp(path, name)
-    file = path / "sets" / f"{name}.npy"
-    try:
-        labels = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise GeosetError(f"{file}: cannot be read ({error}); make the layer again") from error
+    stamp, file = layer_stamp(path, name), path / "sets" / f"{name}.npy"
+    labels = read_array(file)
     vertices, surface = info["surface"]["vertices"], info["files"]["surface.ply"]["sha256"]
     if stamp["surface_sha256"] != surface or labels.shape != (vertices,):
         raise GeosetError(

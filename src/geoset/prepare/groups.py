@@ -1,0 +1,135 @@
+"""A grouping: sets of a layer, of different scenes too, declared alike.
+
+groups/<name>.npy   (S,) int32, the group of each set by its label, -1 = none
+groups/<name>.json  its stamp: the layer and its checksum, how it was made, how many groups there
+                    are, and a digest of the scenes that it was made for, all at once
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from geoset.errors import GeosetError
+from geoset.prepare.scene import PreparedScene, digest
+from geoset.prepare.stamped import read_array, read_stamp, write_stamped
+
+STAMP = ("layer", "layer_sha256", "count", "made_by", "data_set")
+MOST_SETS = 10_000_000  # labels above are names rather than numbers, and a list by label is no use
+
+
+def set_count(labels: np.ndarray) -> int:
+    """Return S, one more than the largest label of a layer.
+
+    Raises:
+        GeosetError: labels are so large that a list of S entries is out of question.
+    """
+    count = int(labels.max(initial=-1)) + 1
+    if count > MOST_SETS:
+        raise GeosetError(
+            f"a layer has the label {count - 1}, expected less than {MOST_SETS:,}; number its "
+            "sets from 0"
+        )
+    return count
+
+
+def write_grouping(
+    scenes: Sequence[PreparedScene],
+    name: str,
+    layer: str,
+    groups: Sequence[np.ndarray],
+    count: int,
+    made_by: dict,
+) -> None:
+    """Store a grouping of the sets of `layer` in each of the scenes that it was made for.
+
+    groups: for each scene (S,) integers, -1 to count - 1
+
+    Raises:
+        GeosetError: groups do not fit the layer, or a scene has another grouping of the name.
+    """
+    check_free(scenes, name, made_by)
+    sums = {scene.name: digest(_layer_file(scene, layer))["sha256"] for scene in scenes}
+    data_set = hashlib.sha256(json.dumps([sums, made_by], sort_keys=True).encode()).hexdigest()
+    for scene, group in zip(scenes, groups, strict=True):
+        if (
+            group.shape != (set_count(scene.sets(layer)),)
+            or not -1 <= group.min() <= group.max() < count
+        ):
+            raise GeosetError(
+                f"{scene.path}: groups are {group.shape}, {group.min()} to {group.max()}, expected "
+                f"({set_count(scene.sets(layer))},), one for each set of layer {layer}, from -1 "
+                f"to {count - 1}"
+            )
+        values = (layer, sums[scene.name], count, made_by, data_set)
+        file = scene.path / "groups" / f"{name}.npy"
+        write_stamped(file, group.astype(np.int32), dict(zip(STAMP, values, strict=True)))
+
+
+def check_free(scenes: Sequence[PreparedScene], name: str, made_by: dict) -> None:
+    """Refuse a name that a scene has for a grouping made otherwise.
+
+    Raises:
+        GeosetError: naming the scene.
+    """
+    for scene in scenes:
+        file = scene.path / "groups" / f"{name}.npy"
+        if file.exists() and read_stamp(file, STAMP)["made_by"] != made_by:
+            raise GeosetError(
+                f"{file}: was made by {read_stamp(file, STAMP)['made_by']}, now asked by "
+                f"{made_by}. Choose another --name, or remove groups/{name}.* of every scene"
+            )
+
+
+def read_groups(scene: PreparedScene, name: str) -> tuple[str, np.ndarray]:
+    """Return the layer that grouping `name` is of, and the group of each of its sets.
+
+    groups: (S,) int32 by label, -1 = none; the group of a pixel is `look_up(groups, set_map)`
+
+    Raises:
+        GeosetError: there is no such grouping, or its layer has changed since.
+    """
+    file = scene.path / "groups" / f"{name}.npy"
+    if not file.is_file():
+        have = ", ".join(sorted(p.stem for p in file.parent.glob("*.npy"))) or "none"
+        raise GeosetError(
+            f"{scene.path}: has no grouping '{name}'; available: {have}. Make one with: geoset "
+            f"group PREPARED --name {name}"
+        )
+    stamp, groups = read_stamp(file, STAMP), read_array(file)
+    layer = stamp["layer"]
+    labels = scene.sets(layer)
+    if digest(_layer_file(scene, layer))["sha256"] != stamp["layer_sha256"] or groups.shape != (
+        set_count(labels),
+    ):
+        raise GeosetError(
+            f"{file}: layer '{layer}' has changed since the groups were made; remove "
+            f"groups/{name}.* of every scene and run geoset group again"
+        )
+    return layer, groups
+
+
+def group_count(scenes: Sequence[PreparedScene], name: str) -> int:
+    """Return how many groups there are in grouping `name`, having checked that it is one.
+
+    Raises:
+        GeosetError: a scene lacks it, or has one that was made for other scenes, so that the same
+            number means something else there.
+    """
+    stamps = []
+    for scene in scenes:
+        read_groups(scene, name)
+        stamps.append(read_stamp(scene.path / "groups" / f"{name}.npy", STAMP))
+    for scene, stamp in zip(scenes, stamps, strict=True):
+        if stamp["data_set"] != stamps[0]["data_set"]:
+            raise GeosetError(
+                f"{scenes[0].path} and {scene.path}: the grouping '{name}' was made for them "
+                "apart, so that its numbers differ in meaning; run geoset group on all scenes at "
+                "once"
+            )
+    return stamps[0]["count"]
+
+
+def _layer_file(scene: PreparedScene, layer: str):
+    return scene.path / "sets" / f"{layer}.npy"
