@@ -1,28 +1,56 @@
-"""Image encoders: timm backbones that return one feature map a stage.
+"""Image encoders: timm backbones that return feature maps of several depths.
 
-An encoder maps (B,3,H,W) to four maps, finest first, and says of each its width (`channels`)
-and its stride (`reductions`). Decoders ask these two and nothing else.
+An encoder maps images (B,3,H,W) to a list of maps and says of each its width (`channels`) and its
+stride (`reductions`): four of growing strides, finest first (ResNets, ConvNeXt), or four of one
+stride (ViTs). It also says what it wants of an image: H and W a multiple of `multiple`, and
+colours in 0..1 normalised by `mean` and `std`. Networks and decoders ask these and nothing else.
 """
+
+from difflib import get_close_matches
 
 import timm
 from torch import nn
 
 from geoset.errors import GeosetError
 
-RESNETS = ("resnet18", "resnet50")
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 RESNET_WIDTHS = (64, 128, 256, 512)
+
+EXAMPLES = (
+    *("resnet18", "resnet50", "convnext_tiny"),
+    *("vit_small_patch14_dinov2", "vit_small_patch16_dinov3"),
+)
+
+LEVELS = 4
 
 
 def build_encoder(name: str, width: float = 1.0) -> nn.Module:
-    """Return a randomly initialised encoder whose parameters bear torchvision's names.
+    """Return a randomly initialised encoder.
 
-    width: factor on the width of the four stages, a multiple of 1/32; the stem keeps its 64.
+    name: of a backbone of timm, with or without a tag ("convnext_tiny.dinov3_lvd1689m"). The
+        parameters of those in RESNETS bear torchvision's names; those of the others timm's, below
+        `model.`
+    width: of a ResNet: factor on the width of the four stages, a multiple of 1/32; the stem keeps
+        its 64
 
     Raises:
-        GeosetError: the name or the width is not one of those offered.
+        GeosetError: the name or the width is not one of those offered, or the backbone makes no
+            maps for dense features.
     """
-    if name not in RESNETS:
-        raise GeosetError(f"encoder '{name}' is unknown; choose one of: {', '.join(RESNETS)}")
+    if name in RESNETS:
+        return _build_resnet(name, width)
+    if width != 1:
+        raise GeosetError(
+            f"encoder width {width:g}: only {', '.join(RESNETS)} have a width; for {name} leave "
+            "it at 1, and choose a smaller backbone instead"
+        )
+    return _build_timm(name)
+
+
+def _build_resnet(name: str, width: float) -> nn.Module:
     # The decoder halves the narrowest stage once more: all widths must stay whole numbers.
     if width <= 0 or width * 32 % 1:
         raise GeosetError(
@@ -40,4 +68,49 @@ def build_encoder(name: str, width: float = 1.0) -> nn.Module:
     )
     encoder.channels = tuple(encoder.feature_info.channels())
     encoder.reductions = tuple(encoder.feature_info.reduction())
+    encoder.multiple = 1
+    encoder.mean, encoder.std = IMAGENET_MEAN, IMAGENET_STD
+    return encoder
+
+
+def _build_timm(name: str) -> nn.Module:
+    if not timm.is_model(name):
+        close = get_close_matches(name, timm.list_models(), n=5)
+        raise GeosetError(
+            f"encoder '{name}' is unknown to timm {timm.__version__}; "
+            + (f"close to it: {', '.join(close)}. " if close else "")
+            + f"Choose for example one of: {', '.join(EXAMPLES)}; timm.list_models() lists all"
+        )
+    wanted = timm.get_pretrained_cfg(name)
+    any_size = {"dynamic_img_size": True} if wanted.fixed_input_size else {}
+    try:
+        encoder = timm.create_model(
+            name,
+            features_only=True,
+            feature_cls="getter",
+            out_indices=LEVELS,
+            pretrained=False,
+            **any_size,
+        )
+    except (AssertionError, RuntimeError, TypeError) as error:
+        raise GeosetError(
+            f"encoder '{name}' of timm {timm.__version__} does not make {LEVELS} feature "
+            f"maps of images of any size ({error}). Choose for example one of: "
+            f"{', '.join(EXAMPLES)}"
+        ) from error
+    encoder.channels = tuple(encoder.feature_info.channels())
+    encoder.reductions = tuple(encoder.feature_info.reduction())
+    if len(set(encoder.reductions)) == 1:
+        # The last blocks of a ViT are much alike: take four evenly spaced ones instead.
+        depth = encoder.out_indices[-1] + 1
+        encoder.out_indices = [(i + 1) * depth // LEVELS - 1 for i in range(LEVELS)]
+    elif sorted(set(encoder.reductions)) != list(encoder.reductions):
+        raise GeosetError(
+            f"encoder '{name}' makes maps of strides {', '.join(map(str, encoder.reductions))}; "
+            f"expected {LEVELS} that grow, or all the same. Choose for example one of: "
+            f"{', '.join(EXAMPLES)}"
+        )
+    # Then every map covers the whole image: many backbones drop the rows that are left over.
+    encoder.multiple = encoder.reductions[-1]
+    encoder.mean, encoder.std = tuple(wanted.mean), tuple(wanted.std)
     return encoder

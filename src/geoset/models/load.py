@@ -1,18 +1,22 @@
 """Models on disk: a safetensors file that also says how to rebuild the network."""
 
 import json
+import warnings
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
 from torch import Tensor, nn
 
 from geoset.errors import GeosetError
 from geoset.files import atomic_write
+from geoset.models.dense import DenseNetwork
+from geoset.models.pri3d import from_pri3d, is_pri3d, resnet_of
+from geoset.models.read import read_weights
 from geoset.models.resunet import ResUNet
 
 METADATA_KEY = "geoset_model"
-MODELS = {"ResUNet": ResUNet}
+MODELS = {"ResUNet": ResUNet, "DenseNetwork": DenseNetwork}
+LISTED = 12
 
 
 def save_model(model: nn.Module, path: str | Path) -> None:
@@ -33,28 +37,44 @@ def save_model(model: nn.Module, path: str | Path) -> None:
 
 
 def load_model(path: str | Path) -> nn.Module:
-    """Read a model written by `save_model`, on the CPU, in evaluation mode.
+    """Read a model of `save_model`, or a checkpoint of Pri3D, on the CPU in evaluation mode.
 
-    path: the file, or a folder that holds it as `model.safetensors`
+    path: the file, or a folder that holds it as `model.safetensors`. A checkpoint of Pri3D becomes
+        a `ResUNet` of equal outputs; warns of what it holds besides (3D network, heads).
 
     Raises:
-        GeosetError: the file is missing, unreadable or no geoset model, or its weights do not
-            fit the network it names; the text lists them.
+        GeosetError: the file is missing, unreadable or neither, or its weights do not fit the
+            network it names; the text lists them.
     """
     path = Path(path)
-    if path.is_dir():
-        path = path / "model.safetensors"
-    state, metadata = _read(path)
+    state, metadata = read_weights(path)
+    if is_pri3d(state):
+        model, state = _pri3d_model(state, path)
+    else:
+        model = _named_model(metadata, path)
+    load_weights(model, state, str(path))
+    return model.eval()
+
+
+def _named_model(metadata: dict[str, str], path: Path) -> nn.Module:
     try:
         description = json.loads(metadata[METADATA_KEY])
-        model = MODELS[description["model"]](**description["config"])
+        return MODELS[description["model"]](**description["config"])
     except (KeyError, TypeError, ValueError) as error:
         raise GeosetError(
             f"{path}: does not say which network its weights are for ({error!r}). Expected a file "
-            "written by geoset.models.load.save_model of this version"
+            "written by geoset.models.load.save_model of this version, or a checkpoint of Pri3D; "
+            "weights of a backbone alone are for geoset.models.initial.load_initial"
         ) from error
-    load_weights(model, state, str(path))
-    return model.eval()
+
+
+def _pri3d_model(state: dict[str, Tensor], path: Path) -> tuple[nn.Module, dict[str, Tensor]]:
+    encoder = resnet_of(state)
+    state, skipped = from_pri3d(state)
+    if skipped:
+        warnings.warn(f"{path}: {encoder} of Pri3D; skipped {skipped}", stacklevel=3)
+    last = state.get("decoder.conv0.weight")
+    return ResUNet(encoder, out_channels=None if last is None else len(last)), state
 
 
 def load_weights(model: nn.Module, state: dict[str, Tensor], name: str) -> None:
@@ -74,7 +94,7 @@ def load_weights(model: nn.Module, state: dict[str, Tensor], name: str) -> None:
             if state[key].shape != own[key].shape
         ],
     }
-    found = "; ".join(f"{reason}: {', '.join(keys)}" for reason, keys in wrong.items() if keys)
+    found = "; ".join(f"{reason}: {listed(keys)}" for reason, keys in wrong.items() if keys)
     if found:
         raise GeosetError(
             f"{name}: the weights do not fit {type(model).__name__} ({found}). Nothing was "
@@ -83,17 +103,7 @@ def load_weights(model: nn.Module, state: dict[str, Tensor], name: str) -> None:
     model.load_state_dict(state)
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    if not path.is_file():
-        raise GeosetError(
-            f"{path}: no such file. Give the .safetensors file of a model, or a folder that holds "
-            "a model.safetensors"
-        )
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except safetensors.SafetensorError as error:
-        raise GeosetError(
-            f"{path}: not a safetensors file, or cut short ({error}). Copy it again, or give "
-            "another checkpoint"
-        ) from error
+def listed(keys: list[str]) -> str:
+    """Return the keys as text, those after the first twelve as their number."""
+    more = f" and {len(keys) - LISTED} more" if len(keys) > LISTED else ""
+    return ", ".join(keys[:LISTED]) + more
