@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from geoset import GeosetError
-from geoset.losses import match_pixels, pixel_info_nce, view_loss
+from geoset.losses import PixelMatches, match_pixels, pixel_info_nce, view_loss
 from reference import losses as reference
 
 
@@ -88,7 +88,6 @@ def test_a_wall_seen_from_nearer():
 def test_depth_must_agree(second_depth, matches):
     found = match_pixels(*plane_in_front(second_depth=second_depth))
     assert found.available.tolist() == [matches]
-    assert len(found.pair) == bool(matches)
 
 
 def test_points_behind_the_camera_do_not_match():
@@ -165,11 +164,13 @@ def test_pairs_without_matches_are_left_out_and_counted():
     K, pose = K[[0, 1, 1]], pose[[0, 1, 1]]
     pairs = torch.tensor([[0, 2], [0, 1], [2, 1]])
     found = match_pixels(depth, K, pose, pairs, samples=10)
-    assert found.pair.tolist() == [1]
     assert found.available.tolist() == [0, 768, 0]
     features = torch.randn(3, 4, 12, 16, dtype=torch.float64)
     loss = view_loss(features, found, (24, 32), pairs)
-    assert (loss.pairs, loss.empty_pairs) == (1, 2)
+    assert (loss.pairs.item(), loss.empty_pairs.item()) == (1, 2)
+    alone = view_loss(features, PixelMatches(*(x[1:2] for x in found)), (24, 32), pairs[1:2])
+    for name in ("loss", "chance", "positive", "negative"):
+        torch.testing.assert_close(getattr(loss, name), getattr(alone, name), rtol=0, atol=1e-12)
 
 
 def test_samples_repeat_only_when_matches_are_few():
@@ -206,12 +207,14 @@ def test_view_loss_equals_the_plain_loop(feature_size):
     )
     features = torch.randn(4, 3, *feature_size, dtype=torch.float64, requires_grad=True)
     found = view_loss(features, matches, (24, 32), pairs)
-    expected = reference.view_loss(features, matches, (24, 32), pairs, 0.4)
+    expected, positive, negative = reference.view_loss(features, matches, (24, 32), pairs, 0.4)
     torch.testing.assert_close(found.loss, expected, rtol=0, atol=1e-10)
     gradients = (torch.autograd.grad(loss, features)[0] for loss in (found.loss, expected))
     torch.testing.assert_close(*gradients, rtol=0, atol=1e-10)
     assert found.chance.item() == pytest.approx(math.log(12))
-    assert (found.pairs, found.empty_pairs) == (4, 0)
+    assert (found.pairs.item(), found.empty_pairs.item()) == (4, 0)
+    assert found.positive.item() == pytest.approx(positive.item(), abs=1e-10)
+    assert found.negative.item() == pytest.approx(negative.item(), abs=1e-10)
 
 
 def test_view_loss_logs_mean_dot_products():
@@ -229,10 +232,68 @@ def test_view_loss_logs_mean_dot_products():
 def test_view_loss_without_matches_is_a_connected_zero():
     arguments = plane_in_front(second_depth=0)
     features = torch.randn(2, 4, 12, 16, requires_grad=True)
-    found = view_loss(features, match_pixels(*arguments), (24, 32), arguments[-1])
+    found = view_loss(features, match_pixels(*arguments, samples=7), (24, 32), arguments[-1])
     found.loss.backward()
-    assert (found.loss.item(), found.pairs, found.empty_pairs) == (0, 0, 1)
+    assert (found.loss.item(), found.pairs.item(), found.empty_pairs.item()) == (0, 0, 1)
+    assert (found.positive.item(), found.negative.item()) == (0, 0)
+    assert found.chance.item() == pytest.approx(math.log(7))
     assert torch.equal(features.grad, torch.zeros_like(features))
+
+
+def test_view_loss_without_pairs_is_a_connected_zero():
+    *views, pairs = plane_in_front()
+    features = torch.randn(2, 4, 12, 16, requires_grad=True)
+    found = view_loss(features, match_pixels(*views, pairs[:0]), (24, 32), pairs[:0])
+    found.loss.backward()
+    assert (found.loss.item(), found.pairs.item(), found.empty_pairs.item()) == (0, 0, 0)
+    assert torch.equal(features.grad, torch.zeros_like(features))
+
+
+def test_view_loss_of_one_sample_has_no_negatives():
+    arguments = plane_in_front()
+    features = torch.randn(2, 4, 12, 16)
+    found = view_loss(features, match_pixels(*arguments, samples=1), (24, 32), arguments[-1])
+    assert (found.loss.item(), found.chance.item(), found.negative.item()) == (0, 0, 0)
+
+
+def test_gradients_are_those_of_finite_differences():
+    depth, K, pose, pairs = draw_scene(4)
+    depth[2] = 0  # the second and third pair match nothing
+    matches = match_pixels(depth, K, pose, pairs, samples=4)
+    features = torch.randn(4, 2, 3, 4, dtype=torch.float64, requires_grad=True)
+    torch.autograd.gradcheck(
+        lambda f: view_loss(f, matches, (24, 32), pairs, 0.3).loss, features, fast_mode=True
+    )
+    a, b = torch.randn(2, 4, 3, dtype=torch.float64).requires_grad_()
+    torch.autograd.gradcheck(pixel_info_nce, (a, b))
+
+
+def test_order_of_pairs_and_of_views_is_irrelevant():
+    depth, K, pose, pairs = draw_scene(5)
+    features = torch.randn(4, 3, 12, 16, dtype=torch.float64)
+    matches = match_pixels(depth, K, pose, pairs, samples=20)
+    expected = view_loss(features, matches, (24, 32), pairs).loss
+    order = torch.tensor([2, 0, 3, 1])
+    shuffled = PixelMatches(*(x[order] for x in matches))
+    for found in (
+        view_loss(features, shuffled, (24, 32), pairs[order]).loss,
+        view_loss(features[order], matches, (24, 32), order.argsort()[pairs]).loss,
+    ):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+def test_rotations_may_be_scaled_and_intrinsics_skewed():
+    # Inverses are exact, not only for rigid poses and zero skew.
+    depth, K, pose, pairs = draw_scene(6)
+    K[:, 0, 1] = 1.5
+    pose[1, :3, :3] *= 1.01
+    available = match_pixels(depth, K, pose, pairs[:1]).available.item()
+    found = match_pixels(depth, K, pose, pairs[:1], samples=available)
+    landing = dict(zip(*(map(tuple, side[0].tolist()) for side in found[:2]), strict=True))
+    expected = reference.match_pixels(depth, K, pose, 0, 1, tolerance=0.05)
+    assert landing.keys() == expected.keys()
+    for source, target in expected.items():
+        assert landing[source] == pytest.approx(target, abs=1e-9)
 
 
 def test_view_loss_repeats_to_the_bit():
@@ -271,3 +332,5 @@ def test_view_loss_names_bad_input():
         view_loss(torch.zeros(2, 24, 32), matches, (24, 32), arguments[-1])
     with pytest.raises(GeosetError, match="temperature=0: expected"):
         view_loss(torch.zeros(2, 4, 12, 16), matches, (24, 32), arguments[-1], temperature=0)
+    with pytest.raises(GeosetError, match="matches are of 1 pairs, view_pairs has 2; expected"):
+        view_loss(torch.zeros(2, 4, 12, 16), matches, (24, 32), arguments[-1].repeat(2, 1))

@@ -45,18 +45,25 @@ def set_mean(feature_map, ids, wanted):
 
 
 def find_matches(set_ids, view_pairs, min_pixels):
-    """(set, first view, second view) of every set that both views of a pair see."""
+    """(set, first view, second view, pair) of every set that both views of a pair see."""
     matches = []
-    for m, n in view_pairs.tolist():
+    for pair, (m, n) in enumerate(view_pairs.tolist()):
         for wanted in sorted(set(set_ids.flatten().tolist()) - {-1}):
             seen = [len(set_pixels(set_ids[view], wanted)) for view in (m, n)]
             if min(seen) >= min_pixels:
-                matches.append((wanted, m, n))
+                matches.append((wanted, m, n, pair))
     return matches
 
 
 def set_info_nce(
-    features, set_ids, view_pairs, temperature=0.4, min_pixels=1, keys="other_view", group_ids=None
+    features,
+    set_ids,
+    view_pairs,
+    temperature=0.4,
+    min_pixels=1,
+    keys="other_view",
+    negatives="batch",
+    group_ids=None,
 ):
     """Eq. 3; returns loss, matches, chance, mean positive and mean negative dot product."""
     matches = find_matches(set_ids, view_pairs, min_pixels)
@@ -73,12 +80,14 @@ def set_info_nce(
 
     losses, sizes, positive_dots, negative_dots = [], [], [], []
     for forward in (True, False):
-        for i, (wanted, m, n) in enumerate(matches):
+        for i, (wanted, m, n, pair) in enumerate(matches):
             query_view, key_view = (m, n) if forward else (n, m)
             query = mean(wanted, query_view)
             positives, negatives = [mean(wanted, key_view)], []
-            for j, (other, first, second) in enumerate(matches):
+            for j, (other, first, second, other_pair) in enumerate(matches):
                 if j == i or other == wanted:
+                    continue
+                if negatives == "pair" and other_pair != pair:
                     continue
                 other_query_view, other_key_view = (first, second) if forward else (second, first)
                 found = [mean(other, other_key_view)]
@@ -121,10 +130,11 @@ def match_pixels(depth, K, world_from_camera, first, second, tolerance):
 
 
 def view_loss(features, matches, image_size, view_pairs, temperature):
-    """Mean over the pairs that have matches of the pixel loss within each."""
-    losses = []
-    for index, pair in enumerate(matches.pair.tolist()):
-        first, second = view_pairs[pair].tolist()
+    """Mean over the pairs of the pixel loss, positive and negative dot product within each."""
+    losses, positive, negative = [], [], []
+    for index, (first, second) in enumerate(view_pairs.tolist()):
+        if matches.available[index] == 0:
+            continue
         a, b = (
             torch.stack(
                 [pixel_feature(features[view], int(y), int(x), *image_size) for x, y in points]
@@ -135,4 +145,7 @@ def view_loss(features, matches, image_size, view_pairs, temperature):
             )
         )
         losses.append(pixel_info_nce(a, b, temperature))
-    return sum(losses) / len(losses)
+        dots = [[x @ y for y in b] for x in a]
+        positive += [dot for i, row in enumerate(dots) for j, dot in enumerate(row) if i == j]
+        negative += [dot for i, row in enumerate(dots) for j, dot in enumerate(row) if i != j]
+    return tuple(sum(values) / len(values) for values in (losses, positive, negative))

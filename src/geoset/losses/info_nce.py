@@ -7,14 +7,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from geoset.errors import GeosetError
+from geoset.losses.ranks import global_mean, global_sum
 
 
 class InfoNCE(NamedTuple):
     """The loss of queries against keys, and its scale; all scalar tensors.
 
-    loss: mean over the queries; connected to the graph
+    loss: mean over the queries; connected to the graph. Across ranks, see `global_mean`
     chance: mean over the queries of the log of their number of keys
-    positive, negative: mean dot product with positives and with negatives, detached; 0 if none
+    positive, negative: mean dot product with positives and with negatives
+
+    All are 0 if there is nothing to take the mean of. All but the loss are detached and, across
+    ranks, means over all processes.
     """
 
     loss: Tensor
@@ -24,44 +28,34 @@ class InfoNCE(NamedTuple):
 
 
 def info_nce(
-    similarity: Tensor, positive: Tensor, temperature: float, used: Tensor | None = None
+    similarity: Tensor, positive: Tensor, used: Tensor, temperature: float, across_ranks: bool
 ) -> InfoNCE:
     """Return -log softmax of the positives among the used keys, mean over queries.
 
-    similarity: (..., Q, K) dot products of queries and keys
-    positive: (Q, K) bool, at least one a query; several are averaged over, as in SupCon
-    used: (Q, K) bool, the keys of each query's denominator, positives included; None: all
+    similarity: (D,Q,K) dot products of queries and keys, in D directions
+    positive: (Q,K) bool, at least one a query; several are averaged over, as in SupCon
+    used: (Q,K) bool, the keys of each query's denominator, positives included
     """
-    count = positive.sum(-1).expand(similarity.shape[:-1])
-    if used is None:
-        keys, key_count = similarity, torch.full_like(count, similarity.shape[-1])
-    else:
-        keys = similarity.masked_fill(~used, -torch.inf)
-        key_count = used.sum(-1).expand_as(count)
+    directions = len(similarity)
+    positives, keys = positive.sum(-1), used.sum(-1)
     own = similarity.where(positive, 0).sum(-1)
-    loss = ((keys / temperature).logsumexp(-1) - own / count / temperature).mean()
+    others = similarity.detach().where(used & ~positive, 0).sum()
+    logits = (similarity / temperature).masked_fill_(~used, -torch.inf)
+    loss = logits.logsumexp(-1) - own / positives / temperature
 
-    similarity, own = similarity.detach(), own.detach().sum()
-    total = similarity.sum() if used is None else similarity.where(used, 0).sum()
-    negatives = (key_count - count).sum()
+    queries = torch.full_like(positives.sum(), len(positives))
+    total = [directions * keys.to(loss.dtype).log().sum(), own.sum(), others]
+    count = directions * torch.stack([queries, positives.sum(), (keys - positives).sum()])
     return InfoNCE(
-        loss,
-        key_count.to(similarity.dtype).log().mean(),
-        own / count.sum(),
-        ((total - own) / negatives).where(negatives > 0, 0),
+        global_mean(loss.sum(), directions * queries, across_ranks),
+        *detached_means(torch.stack(total), count, across_ranks),
     )
 
 
-def mean_of(terms: list[InfoNCE]) -> InfoNCE:
-    """Return the mean of several terms, such as the two directions of a pair."""
-    return InfoNCE(*(torch.stack(values).mean() for values in zip(*terms, strict=True)))
-
-
-def nothing_to_learn(features: Tensor) -> InfoNCE:
-    """Return zeros; the loss is connected to `features`, with a gradient of zero."""
-    empty = at_least_float32(features[:0])
-    zero = empty.new_zeros(())
-    return InfoNCE(empty.sum(), zero, zero, zero)
+def detached_means(total: Tensor, count: Tensor, across_ranks: bool) -> Tensor:
+    """Return the means (N,) of sums `total` of `count` terms, or 0; across ranks, of all."""
+    sums, counts = global_sum(torch.stack([total.double(), count.double()]), across_ranks)
+    return (sums / counts.clamp(min=1)).to(total.dtype)
 
 
 def at_least_float32(features: Tensor) -> Tensor:
@@ -88,6 +82,11 @@ def cell_features(features: Tensor) -> Tensor:
     return features.permute(0, 2, 3, 1).flatten(0, 2)
 
 
+def take_rows(table: Tensor, index: Tensor) -> Tensor:
+    """Return (...,C), the rows of (N,C) that `index` (...) names."""
+    return table.index_select(0, index.flatten()).view(*index.shape, table.shape[1])
+
+
 def check_temperature(temperature: float) -> None:
     """Raise GeosetError unless the temperature is positive."""
     if not temperature > 0:
@@ -97,6 +96,8 @@ def check_temperature(temperature: float) -> None:
 def check_pairs(view_pairs: Tensor, views: Tensor) -> Tensor:
     """Return `view_pairs` (P,2) as int64 beside `views`, whose first dimension they index.
 
+    Values are checked on a CPU only: elsewhere the check would wait for the device.
+
     Raises:
         GeosetError: the shape is another, or an index names no view.
     """
@@ -104,9 +105,10 @@ def check_pairs(view_pairs: Tensor, views: Tensor) -> Tensor:
         raise GeosetError(
             f"view_pairs is {tuple(view_pairs.shape)} {view_pairs.dtype}; expected (P,2) integers"
         )
-    if len(view_pairs) and not 0 <= int(view_pairs.min()) <= int(view_pairs.max()) < len(views):
+    named = view_pairs.flatten().tolist() if view_pairs.device.type == "cpu" else []
+    if named and not 0 <= min(named) <= max(named) < len(views):
         raise GeosetError(
-            f"view_pairs name views {int(view_pairs.min())} to {int(view_pairs.max())}; expected "
-            f"0 to {len(views) - 1}, the views of the batch"
+            f"view_pairs name views {min(named)} to {max(named)}; expected 0 to {len(views) - 1}, "
+            "the views of the batch"
         )
-    return view_pairs.to(views.device, torch.int64)
+    return view_pairs.to(views.device, torch.int64, non_blocking=True)

@@ -11,40 +11,39 @@ from geoset.losses.info_nce import (
     cell_features,
     check_pairs,
     check_temperature,
-    info_nce,
-    mean_of,
-    nothing_to_learn,
+    detached_means,
+    take_rows,
     unit_features,
 )
+from geoset.losses.ranks import global_mean
 
 
 class PixelMatches(NamedTuple):
-    """N sampled matches of each pair that has any; Q of the P pairs do.
+    """N sampled matches of each of P pairs.
 
-    source: (Q,N,2) float, (x, y) of pixel centres in the first view
-    target: (Q,N,2) float, (x, y) in the second view where the same points land, exact
-    pair: (Q,) index into the P pairs
-    available: (P,) matches that there are to sample from, 0 for pairs left out
+    source: (P,N,2) float, (x, y) of pixel centres in the first view
+    target: (P,N,2) float, (x, y) in the second view where the same points land, exact
+    available: (P,) matches that there are to sample from; where 0, the rest means nothing
     """
 
     source: Tensor
     target: Tensor
-    pair: Tensor
     available: Tensor
 
 
 class ViewLoss(NamedTuple):
-    """The pixel loss of a batch; every tensor is a scalar.
+    """The pixel loss of a batch; every value is a scalar tensor.
 
     loss: connected to the graph, and zero if no pair has a match
-    pairs, empty_pairs: pairs that have matches, and those that have none and count for nothing
+    pairs, empty_pairs: pairs of this process that have matches, and those that have none and
+        count for nothing
     chance: the loss of a network that knows nothing, the log of the number of samples
     positive, negative: mean dot product with positives and with negatives, detached; 0 if none
     """
 
     loss: Tensor
-    pairs: int
-    empty_pairs: int
+    pairs: Tensor
+    empty_pairs: Tensor
     chance: Tensor
     positive: Tensor
     negative: Tensor
@@ -65,9 +64,8 @@ def pixel_info_nce(a: Tensor, b: Tensor, temperature: float = 0.4) -> Tensor:
             "matching row i of b"
         )
     check_temperature(temperature)
-    if not len(a):
-        return nothing_to_learn(a).loss + nothing_to_learn(b).loss
-    return _both_directions(a[None], b[None], temperature).loss
+    used = torch.full((1,), len(a) > 0, device=a.device)
+    return _both_directions(a[None], b[None], used, temperature, across_ranks=False).loss
 
 
 def view_loss(
@@ -76,13 +74,19 @@ def view_loss(
     image_size: tuple[int, int],
     view_pairs: Tensor,
     temperature: float = 0.4,
+    *,
+    across_ranks: bool = False,
 ) -> ViewLoss:
-    """Return the View term of Pri3D: pixel InfoNCE within each pair, mean over the pairs.
+    """Return the View term of Pri3D: pixel InfoNCE within each pair, mean over pairs with matches.
+
+    Waits for no device.
 
     features: (V,C,h,w) of V views
     matches: from `match_pixels`, for the same `view_pairs` (P,2)
     image_size: (H, W) of the depth maps they were found in; pixel (y, x) takes the feature of
         cell (y*h//H, x*w//W), and so does the pixel that a match lands in
+    across_ranks: the pairs are those of all processes: the mean over them of each value is that of
+        one process with all pairs, and so are gradients that are averaged as DDP does
 
     Half precision is computed in float32.
 
@@ -92,20 +96,20 @@ def view_loss(
     cells = cell_features(features)
     view_pairs = check_pairs(view_pairs, features)
     check_temperature(temperature)
-    pairs, samples = matches.source.shape[:2]
-    if not pairs:
-        terms = nothing_to_learn(cells)
-    else:
-        a, b = (
-            cells.index_select(0, cell.flatten()).unflatten(0, (pairs, samples))
-            for cell in (
-                _cells(matches.source, view_pairs[matches.pair, 0], features, image_size),
-                _cells(matches.target, view_pairs[matches.pair, 1], features, image_size),
-            )
+    if len(matches.available) != len(view_pairs):
+        raise GeosetError(
+            f"matches are of {len(matches.available)} pairs, view_pairs has {len(view_pairs)}; "
+            "expected those that they were found for"
         )
-        terms = _both_directions(a, b, temperature)
-    empty_pairs = len(matches.available) - pairs
-    return ViewLoss(terms.loss, pairs, empty_pairs, terms.chance, terms.positive, terms.negative)
+    a, b = (
+        take_rows(cells, _cells(points, view, features, image_size))
+        for points, view in zip((matches.source, matches.target), view_pairs.unbind(1), strict=True)
+    )
+    matched = matches.available > 0
+    terms = _both_directions(a, b, matched, temperature, across_ranks)
+    return ViewLoss(
+        terms.loss, matched.sum(), (~matched).sum(), terms.chance, terms.positive, terms.negative
+    )
 
 
 def match_pixels(
@@ -124,12 +128,15 @@ def match_pixels(
     matches if it lands inside the image, in front of the camera, on a pixel with valid depth that
     differs from its own there by less than `tolerance`.
 
+    Waits for no device; indices in `view_pairs` are checked on a CPU only.
+
     depth: (V,H,W) metres, 0 = none
     K: (V,3,3) in pixels of the depth maps, whose centres are at +0.5
     world_from_camera: (V,4,4), float64 if far from the origin
     view_pairs: (P,2) indices of views
     samples: a pair, uniform over its matches; with replacement if it has fewer
     tolerance: metres
+    generator: draws the samples, on its own device; None: torch's, of the device of the depth
 
     Raises:
         GeosetError: an argument is of another shape, or `samples` or `tolerance` not positive.
@@ -141,9 +148,8 @@ def match_pixels(
     # Poses may be far from the origin: only their difference is small enough for float32.
     K, pose = K.double(), world_from_camera[:, :3].double()
     between = torch.cat([pose[first, :, :3], pose[first, :, 3:] - pose[second, :, 3:]], dim=-1)
-    second_from_first = torch.linalg.solve(pose[second, :, :3], between)
-    projected = K[second] @ second_from_first
-    M = (projected[..., :3] @ torch.linalg.inv(K[first])).to(depth.dtype)
+    projected = K[second] @ _inverse(pose[second, :, :3]) @ between
+    M = (projected[..., :3] @ _inverse(K[first])).to(depth.dtype)
     centre = _pixel_centres(height, width, depth)
     depth_first = depth[first].flatten(1)
     # No matrix product: autocast or TF32 would round pixels away.
@@ -153,23 +159,36 @@ def match_pixels(
     z = landing[:, 2]
     x, y = landing[:, 0] / z, landing[:, 1] / z
     inside = (depth_first > 0) & (z > 0) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    pixel = y.where(inside, 0).long() * width + x.where(inside, 0).long()
-    depth_there = depth[second].flatten(1).gather(1, pixel)
+    x, y = x.where(inside, 0), y.where(inside, 0)
+    depth_there = depth[second].flatten(1).gather(1, y.long() * width + x.long())
     matched = inside & (depth_there > 0) & ((z - depth_there).abs() < tolerance)
 
     available = matched.sum(1)
-    pair = available.nonzero().squeeze(1)
-    chosen = _sample(matched[pair], available[pair], samples, generator)
-    target = torch.stack([x[pair].gather(1, chosen), y[pair].gather(1, chosen)], dim=-1)
-    return PixelMatches(centre[chosen], target, pair, available)
+    chosen = _sample(matched, available, samples, generator)
+    target = torch.stack([x.gather(1, chosen), y.gather(1, chosen)], dim=-1)
+    return PixelMatches(centre[chosen], target, available)
 
 
-def _both_directions(a: Tensor, b: Tensor, temperature: float) -> InfoNCE:
-    """Contrast (P,N,C) with (P,N,C) within each of the P pairs."""
+def _both_directions(
+    a: Tensor, b: Tensor, used: Tensor, temperature: float, across_ranks: bool
+) -> InfoNCE:
+    """Contrast (P,N,C) with (P,N,C) within each of the P pairs; mean over the `used` (P,) ones."""
+    samples = a.shape[1]
     with torch.autocast(a.device.type, enabled=False):
-        similarity = unit_features(a) @ unit_features(b).mT
-        itself = torch.eye(a.shape[1], dtype=torch.bool, device=a.device)
-        return mean_of([info_nce(s, itself, temperature) for s in (similarity, similarity.mT)])
+        a, b = unit_features(a), unit_features(b)
+        logits = a @ b.mT / temperature
+        own = (a * b).sum(-1)
+        loss = (logits.logsumexp(2) + logits.logsumexp(1)) / 2 - own / temperature
+
+        own = own.detach().sum(1)
+        others = (a.detach().sum(1) * b.detach().sum(1)).sum(1) - own  # no sum over (P,N,N)
+        dots = torch.stack([own / samples, others / max(samples * (samples - 1), 1)])
+        pairs = used.sum()
+        return InfoNCE(
+            global_mean(loss.mean(1).where(used, 0).sum(), pairs, across_ranks),
+            torch.full_like(pairs, samples, dtype=loss.dtype).log(),
+            *detached_means(dots.where(used, 0).sum(1), pairs.expand(2), across_ranks),
+        )
 
 
 def _cells(points: Tensor, view: Tensor, features: Tensor, image_size: tuple[int, int]) -> Tensor:
@@ -187,15 +206,23 @@ def _pixel_centres(height: int, width: int, like: Tensor) -> Tensor:
     return torch.stack([x, y], dim=-1).flatten(0, 1)
 
 
+def _inverse(matrix: Tensor) -> Tensor:
+    """Invert (...,3,3) in closed form: solvers wait for the device to tell of singular ones."""
+    a, b, c = matrix.unbind(-1)
+    rows = torch.stack([b.cross(c, dim=-1), c.cross(a, dim=-1), a.cross(b, dim=-1)], dim=-2)
+    return rows / (a * rows[..., 0, :]).sum(-1)[..., None, None]
+
+
 def _sample(
     matched: Tensor, available: Tensor, samples: int, generator: Generator | None
 ) -> Tensor:
-    """Return (Q,samples) indices of true entries in each row of `matched` (Q,N)."""
-    device = generator.device if generator else "cpu"
-    score = torch.rand(matched.shape, generator=generator, device=device).to(matched.device)
-    shuffled = score.where(matched, -1).topk(min(samples, matched.shape[1])).indices
+    """Return (P,samples) indices of true entries in each row of `matched` (P,N) that has any."""
+    device = generator.device if generator else matched.device
+    score = torch.rand(matched.shape, generator=generator, device=device)
     draw = torch.rand(len(matched), samples, generator=generator, device=device)
-    again = (draw.to(matched.device, torch.float64) * available[:, None]).long()
+    score, draw = (drawn.to(matched.device, non_blocking=True) for drawn in (score, draw))
+    shuffled = score.where(matched, -1).topk(min(samples, matched.shape[1])).indices
+    again = (draw.double() * available[:, None]).long()
     in_turn = torch.arange(samples, device=matched.device)
     return shuffled.gather(1, torch.where(available[:, None] < samples, again, in_turn))
 

@@ -5,28 +5,30 @@ from typing import Literal, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from geoset.errors import GeosetError
 from geoset.losses.info_nce import (
-    InfoNCE,
     cell_features,
-    check_pairs,
     check_temperature,
     info_nce,
-    mean_of,
-    nothing_to_learn,
+    take_rows,
     unit_features,
 )
+from geoset.losses.ranks import gather_rows, row_counts, rows_before
+from geoset.losses.set_matches import SetMatches, find_set_matches
 
 AGGREGATIONS = ("mean", "random_pixel")
 KEYS = ("other_view", "both_views")
+NEGATIVES = ("batch", "pair")
 
 
 class SetLoss(NamedTuple):
     """The set loss of a batch; every tensor is a scalar.
 
     loss: connected to the graph, and zero if nothing matches
-    matches: (set, pair) combinations in which the set is visible in both views
+    matches: (set, pair) combinations of this process in which the set is visible in both views
     chance: the loss of a network that knows nothing, the mean log of the number of keys
     positive, negative: mean dot product with positives and with negatives, detached; 0 if none
     """
@@ -36,25 +38,6 @@ class SetLoss(NamedTuple):
     chance: Tensor
     positive: Tensor
     negative: Tensor
-
-
-class _Matches(NamedTuple):
-    """The M matches of a batch, and the pixels of the U projections that they need.
-
-    ends: (2, M) projection, 0..U-1, of each match in its first and in its second view
-    label: (M,) equal where the set is; group: (M,) group of the set, -1 = none
-    size: (U,) pixels of each projection
-    cell, count, owner: (R,) runs of `count` pixels that share a feature cell and a projection,
-        sorted by projection
-    """
-
-    ends: Tensor
-    label: Tensor
-    group: Tensor
-    size: Tensor
-    cell: Tensor
-    count: Tensor
-    owner: Tensor
 
 
 def set_info_nce(
@@ -71,194 +54,203 @@ def set_info_nce(
 ) -> SetLoss:
     """Return Set-InfoNCE (Eq. 3) over all matches of a batch, mean of both directions.
 
-    features: (V,C,h,w) of V views; pixel (y, x) takes the feature of cell (y*h//H, x*w//W)
-    set_ids: (V,H,W) integers, unique over the data set, -1 = none
-    view_pairs: (P,2) indices of views
-    min_pixels: of a set in each of both views, counted in H x W, for it to match there
+    `find_set_matches` and `matched_set_loss` in one, for features (V,C,h,w): their arguments, and
+    their errors. A training step calls them apart, the first in the data loader.
+    """
+    cell_features(features)
+    if set_ids.ndim and len(set_ids) != len(features):
+        raise GeosetError(
+            f"set_ids is {tuple(set_ids.shape)}; expected ({len(features)},H,W), one map for each "
+            "view of the features"
+        )
+    matches = find_set_matches(
+        set_ids, view_pairs, features.shape[-2:], min_pixels=min_pixels, group_ids=group_ids
+    )
+    return matched_set_loss(
+        features,
+        SetMatches(*(tensor.to(features.device) for tensor in matches)),
+        temperature=temperature,
+        aggregation=aggregation,
+        keys=keys,
+        generator=generator,
+    )
+
+
+def matched_set_loss(
+    features: Tensor,
+    matches: SetMatches,
+    *,
+    temperature: float = 0.4,
+    aggregation: Literal["mean", "random_pixel"] = "mean",
+    keys: Literal["other_view", "both_views"] = "other_view",
+    negatives: Literal["batch", "pair"] = "batch",
+    across_ranks: bool = False,
+    generator: Generator | None = None,
+) -> SetLoss:
+    """Return Set-InfoNCE (Eq. 3) over all matches of a batch, mean of both directions.
+
+    Waits for no device; the number of operators does not depend on the batch.
+
+    features: (V,C,h,w) of V views
+    matches: from `find_set_matches` for this (h, w), on the device of the features. Keys of other
+        sets of the query's group are positives too, averaged over, instead of negatives
     aggregation: "mean" over the set's unit features (Sec. 3.2), or "random_pixel" (Sec. 5.2):
         query and negatives are one random pixel of their set, the positive is the mean
     keys: "other_view" takes the matched projections of the other side of every pair;
         "both_views" adds those of the query's own side
-    group_ids: (V,H,W) integers, one group a set, -1 = none; keys of other sets of the query's
-        group are then positives too, averaged over, instead of negatives
-    generator: draws the random pixels
+    negatives: keys, positives of the group too, from the whole "batch", or from the query's "pair"
+    across_ranks: the batch is that of all processes: the mean over them of each value is that of
+        one process with all views, and so are gradients that are averaged as DDP does. Every
+        process must call this, and backward, whether or not it has matches
+    generator: draws the random pixels, on its own device; None: torch's, of the features' device
 
     Half precision is computed in float32. The paper leaves open, and we choose: keys from the
     other view, as in Eq. 1-2 (Eq. 3 sums over the query's own side); the query's own set, seen
-    in other views, left out of its keys; both directions; mean instead of sum; temperature.
+    in other views, left out of its keys; both directions; mean instead of sum; temperature;
+    negatives from the whole batch.
 
     Raises:
         GeosetError: an argument is of another shape, or not one of those offered.
     """
     cells = cell_features(features)
-    view_pairs = check_pairs(view_pairs, features)
-    _check_options(temperature, min_pixels, aggregation, keys)
-    _check_maps(len(features), set_ids, group_ids)
-    found = _find_matches(set_ids, view_pairs, features.shape[-2:], min_pixels, group_ids)
-    matches = len(found.label)
-    if not matches:
-        terms = nothing_to_learn(cells)
-    else:
-        with torch.autocast(cells.device.type, enabled=False):
-            cells = unit_features(cells)
-            terms = _both_directions(cells, found, temperature, aggregation, keys, generator)
-    return SetLoss(terms.loss, matches, terms.chance, terms.positive, terms.negative)
+    _check_options(temperature, aggregation, keys, negatives)
+    if len(matches.cell_start) != len(cells):
+        views, _, height, width = features.shape
+        raise GeosetError(
+            f"matches were found in {len(matches.cell_start)} feature cells, but {views} views of "
+            f"{height}x{width} have {len(cells)}; expected those of find_set_matches(..., "
+            f"feature_size=({height}, {width})) for the same views"
+        )
+    with torch.autocast(features.device.type, enabled=False):
+        gathered = across_ranks and negatives == "batch"
+        counts = row_counts(len(matches.pair)) if gathered else None
+        positive, used = _key_masks(matches, keys, negatives, counts)
+        similarity = _similarity(cells, matches, positive, aggregation, keys, counts, generator)
+        terms = info_nce(similarity, positive, used, temperature, across_ranks)
+    return SetLoss(terms.loss, len(matches.pair), terms.chance, terms.positive, terms.negative)
 
 
-def _both_directions(
+def _similarity(
     cells: Tensor,
-    found: _Matches,
-    temperature: float,
+    matches: SetMatches,
+    positive: Tensor,
     aggregation: str,
     keys: str,
+    counts: list[int] | None,
     generator: Generator | None,
-) -> InfoNCE:
-    means = _set_means(cells, found)
-    positive, used = _key_masks(found, keys)
-    directions = []
-    for own, other in (found.ends, found.ends.flip(0)):
-        key = other if keys == "other_view" else torch.cat([other, own])
-        if aggregation == "mean":
-            query = means.index_select(0, own)
-            similarity = query @ means.index_select(0, key).T
-        else:
-            query = _random_pixels(cells, found, own, generator)
-            similarity = torch.where(
-                positive,
-                query @ means.index_select(0, key).T,
-                query @ _random_pixels(cells, found, key, generator).T,
-            )
-        directions.append(info_nce(similarity, positive, temperature, used))
-    return mean_of(directions)
+) -> Tensor:
+    """Return the dot products of queries and keys, (2,M,K), in both directions."""
+    ends = matches.ends
+    means = take_rows(_SetMeans.apply(cells, matches), ends)
+    key = _key_sides(_gathered(means, counts), keys).flatten(1, 2)
+    if aggregation == "mean":
+        return means @ key.mT
+    drawn = torch.cat([ends[:, None], _key_sides(ends, keys)], dim=1)
+    pixels = unit_features(take_rows(cells, _random_cells(matches, drawn, generator)))
+    negative = _gathered(pixels[:, 1:], counts).flatten(1, 2)
+    query = pixels[:, 0]
+    return torch.where(positive, query @ key.mT, query @ negative.mT)
 
 
-def _key_masks(found: _Matches, keys: str) -> tuple[Tensor, Tensor]:
-    """Return which keys are positives of each query, and which it uses at all, (M, K) bool."""
-    other_set = found.label[:, None] != found.label
-    same_group = (found.group[:, None] == found.group) & (found.group >= 0) & other_set
-    itself = torch.eye(len(found.label), dtype=torch.bool, device=found.label.device)
+def _key_sides(ends: Tensor, keys: str) -> Tensor:
+    """Return (2,S,...) of (2,...): what stands at the S sides that hold keys of each direction."""
+    sides = [ends.flip(0), ends] if keys == "both_views" else [ends.flip(0)]
+    return torch.stack(sides, dim=1)
+
+
+def _key_masks(
+    matches: SetMatches, keys: str, negatives: str, counts: list[int] | None
+) -> tuple[Tensor, Tensor]:
+    """Return which keys are positives of each query, and which it uses at all, (M,K) bool."""
+    own = torch.stack([matches.set_id, matches.group], dim=1)
+    gathered = _gathered(own, counts)
+    (set_id, group), (key_set, key_group) = own[:, None].unbind(2), gathered.unbind(1)
+    other_set = set_id != key_set
+    if negatives == "pair":
+        other_set &= matches.pair[:, None] == matches.pair
+    same_group = (group == key_group) & (group >= 0) & other_set
+    number = torch.arange(len(gathered), device=own.device)
+    first = 0 if counts is None else rows_before(counts)
+    itself = number[first : first + len(own), None] == number
     positive, used = itself | same_group, itself | other_set
     if keys == "both_views":
         positive, used = torch.cat([positive, same_group], 1), torch.cat([used, other_set], 1)
     return positive, used
 
 
-def _set_means(cells: Tensor, found: _Matches) -> Tensor:
-    """Return (U,C) means of the features (cells,C) over the pixels of each projection."""
-    runs = torch.bincount(found.owner, minlength=len(found.size))
-    weight = found.count.to(cells.dtype) / found.size[found.owner]
-    return F.embedding_bag(
-        found.cell, cells, runs.cumsum(0) - runs, mode="sum", per_sample_weights=weight
-    )
+def _gathered(rows: Tensor, counts: list[int] | None) -> Tensor:
+    return rows if counts is None else gather_rows(rows, counts)
 
 
-def _random_pixels(
-    cells: Tensor, found: _Matches, projection: Tensor, generator: Generator | None
-) -> Tensor:
-    """Return the features of one random pixel of each `projection`, uniform over its pixels."""
-    device = generator.device if generator else "cpu"
-    draw = torch.rand(len(projection), generator=generator, device=device, dtype=torch.float64)
-    size = found.size[projection]
-    pixel = (found.size.cumsum(0) - found.size)[projection] + (draw.to(size.device) * size).long()
-    run = torch.searchsorted(found.count.cumsum(0), pixel, right=True)
-    return cells.index_select(0, found.cell[run])
+def _random_cells(matches: SetMatches, projection: Tensor, generator: Generator | None) -> Tensor:
+    """Return the cell of a random pixel of each `projection`, uniform over its pixels."""
+    device = projection.device
+    draw = torch.rand(
+        projection.shape,
+        generator=generator,
+        device=generator.device if generator else device,
+        dtype=torch.float64,
+    ).to(device, non_blocking=True)
+    size = matches.size[projection]
+    # Pixels are counted piece by piece in order of projections, there; and in order of cells, here.
+    there = (matches.size.cumsum(0) - matches.size)[projection] + (draw * size).long()
+    here = matches.count.cumsum(0)
+    before = (here - matches.count)[matches.piece_start]
+    pixels = before.diff(append=here[-1:])[matches.piece_order]
+    piece_end = pixels.cumsum(0)
+    here_from_there = before[matches.piece_order] - (piece_end - pixels)
+    pixel = there + here_from_there[torch.searchsorted(piece_end, there, right=True)]
+    return matches.cell[torch.searchsorted(here, pixel, right=True)]
 
 
-def _find_matches(
-    set_ids: Tensor,
-    view_pairs: Tensor,
-    feature_size: tuple[int, int],
-    min_pixels: int,
-    group_ids: Tensor | None,
-) -> _Matches:
-    views = len(set_ids)
-    pixel, cell, count = _runs(set_ids, feature_size)
-    sets, label = set_ids.flatten()[pixel].unique(return_inverse=True)
-    projection = cell // feature_size.numel() * len(sets) + label
-    size = count.new_zeros(views * len(sets)).index_add(0, projection, count)
+class _SetMeans(Function):
+    """Means (U,C) of the unit features of cells (N,C) over the pixels of each projection.
 
-    visible = (size >= min_pixels).view(views, len(sets))
-    first, second = view_pairs.unbind(1)
-    pair, matched = (visible[first] & visible[second]).nonzero(as_tuple=True)
-    ends = torch.stack([first[pair], second[pair]]) * len(sets) + matched
-
-    needed, ends = ends.unique(return_inverse=True)
-    owner = torch.full_like(size, -1)
-    owner[needed] = torch.arange(len(needed), device=size.device)
-    owner = owner[projection]
-    order = owner.argsort(stable=True)[(owner < 0).sum() :]
-    return _Matches(
-        ends=ends,
-        label=matched,
-        group=_group_of_sets(sets, label, pixel, group_ids)[matched],
-        size=size[needed],
-        cell=cell[order],
-        count=count[order],
-        owner=owner[order],
-    )
-
-
-def _runs(set_ids: Tensor, feature_size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-    """Group the labelled pixels by set and feature cell.
-
-    Sums over pixels become short sums over these runs: features are never copied to H x W.
-
-    Returns (R,) index of a pixel in `set_ids`, (R,) cell in (V,h,w), (R,) pixels of the run.
+    Both ways are sums over runs in a fixed order, in float32 at least. The norms of the cells go
+    into the weights: no unit features are stored.
     """
-    (views, height, width), (h, w) = set_ids.shape, feature_size
-    device = set_ids.device
-    row = torch.arange(height, device=device) * h // height
-    column = torch.arange(width, device=device) * w // width
-    cell, order = (row[:, None] * w + column).flatten().sort(stable=True)
-    view = torch.arange(views, device=device)[:, None]
-    cell = (view * (h * w) + cell).flatten()
-    pixel = (view * (height * width) + order).flatten()
-    ids = set_ids.flatten()[pixel]
 
-    starts = torch.ones_like(ids, dtype=torch.bool)
-    starts[1:] = (ids[1:] != ids[:-1]) | (cell[1:] != cell[:-1])
-    start = starts.nonzero().squeeze(1)
-    count = start.diff(append=start.new_tensor([len(ids)]))
-    labelled = ids[start] >= 0
-    start, count = start[labelled], count[labelled]
-    return pixel[start], cell[start], count
-
-
-def _group_of_sets(sets: Tensor, label: Tensor, pixel: Tensor, group_ids: Tensor | None) -> Tensor:
-    """Return the (S,) group of each set; `label` is the set of each of some pixels."""
-    group = torch.full_like(sets, -1, dtype=torch.int64)
-    if group_ids is None:
-        return group
-    seen = group_ids.flatten()[pixel].to(torch.int64)
-    group[label] = seen
-    mixed = label[group[label] != seen]
-    if len(mixed):
-        raise GeosetError(
-            f"group_ids: set {sets[mixed[0]].item()} has pixels of several groups; expected one "
-            "group a set: look the group up from the set, not from the pixel"
+    @staticmethod
+    def forward(ctx, cells: Tensor, matches: SetMatches) -> Tensor:
+        wide = torch.promote_types(cells.dtype, torch.float32)
+        norm = torch.linalg.vector_norm(cells, dim=1, dtype=wide).clamp(min=1e-12)
+        share = matches.count.to(wide) / matches.size.index_select(0, matches.owner)
+        pieces = F.embedding_bag(
+            matches.cell,
+            cells.to(wide),
+            matches.piece_start,
+            mode="sum",
+            per_sample_weights=share / norm.index_select(0, matches.cell),
         )
-    return group
+        ctx.save_for_backward(cells, norm, share)
+        ctx.matches = matches
+        return F.embedding_bag(matches.piece_order, pieces, matches.projection_start, mode="sum")
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, means_gradient: Tensor) -> tuple[Tensor, None]:
+        cells, norm, share = ctx.saved_tensors
+        gradient = F.embedding_bag(
+            ctx.matches.owner,
+            means_gradient,
+            ctx.matches.cell_start,
+            mode="sum",
+            per_sample_weights=share,
+        )
+        # Through the norm, in few parts: a temporary is as large as all features.
+        parts = (tensor.chunk(8) for tensor in (gradient, cells, norm[:, None]))
+        for part, cell, length in zip(*parts, strict=True):
+            unit = cell / length
+            part.sub_(unit * (part * unit).sum(1, keepdim=True)).div_(length)
+        return gradient.to(cells.dtype), None
 
 
-def _check_options(temperature: float, min_pixels: int, aggregation: str, keys: str) -> None:
+def _check_options(temperature: float, aggregation: str, keys: str, negatives: str) -> None:
     check_temperature(temperature)
-    for name, value, offered in (("aggregation", aggregation, AGGREGATIONS), ("keys", keys, KEYS)):
+    for name, value, offered in (
+        ("aggregation", aggregation, AGGREGATIONS),
+        ("keys", keys, KEYS),
+        ("negatives", negatives, NEGATIVES),
+    ):
         if value not in offered:
             raise GeosetError(f"{name}='{value}' is unknown; choose one of: {', '.join(offered)}")
-    if min_pixels < 1:
-        raise GeosetError(f"min_pixels={min_pixels}: expected at least 1")
-
-
-def _check_maps(views: int, set_ids: Tensor, group_ids: Tensor | None) -> None:
-    if set_ids.ndim != 3 or len(set_ids) != views or set_ids.is_floating_point():
-        raise GeosetError(
-            f"set_ids is {tuple(set_ids.shape)} {set_ids.dtype}; expected ({views},H,W) integers, "
-            "one map for each view of the features"
-        )
-    if group_ids is None:
-        return
-    if group_ids.shape != set_ids.shape or group_ids.is_floating_point():
-        raise GeosetError(
-            f"group_ids is {tuple(group_ids.shape)} {group_ids.dtype}; expected integers shaped "
-            f"like set_ids, {tuple(set_ids.shape)}"
-        )
