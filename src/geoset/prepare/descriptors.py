@@ -24,26 +24,26 @@ class SeenSets:
     """Where the sets of a layer are seen.
 
     pixels: (S,) int64, over all frames
-    best_frame: (S,) int32, the frame in which a set has most pixels
+    best_frame: (S,) int64, the frame in which a set has most pixels; most: (S,) int64, how many
     """
 
     pixels: np.ndarray
     best_frame: np.ndarray
+    most: np.ndarray
 
 
 def see_sets(scene: PreparedScene, layer: str) -> SeenSets:
     """Count the pixels of each set of a layer, over all frames of a scene."""
     labels = scene.sets(layer)
     count = set_count(labels)
-    pixels, most = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    best_frame = np.zeros(count, np.int32)
+    pixels, best_frame, most = np.zeros((3, count), np.int64)
     for i in range(len(scene)):
         set_map = scene.set_map(i, layer)
         here = np.bincount(set_map[set_map >= 0], minlength=count)
         pixels += here
         best_frame[here > most] = i
         most = np.maximum(most, here)
-    return SeenSets(pixels, best_frame)
+    return SeenSets(pixels, best_frame, most)
 
 
 def describe_sets(

@@ -49,7 +49,7 @@ def write_grouping(
     Raises:
         GeosetError: groups do not fit the layer, or a scene has another grouping of the name.
     """
-    check_free(scenes, name, made_by)
+    check_free(scenes, name, layer, made_by)
     sums = {scene.name: digest(_layer_file(scene, layer))["sha256"] for scene in scenes}
     data_set = hashlib.sha256(json.dumps([sums, made_by], sort_keys=True).encode()).hexdigest()
     for scene, group in zip(scenes, groups, strict=True):
@@ -67,18 +67,22 @@ def write_grouping(
         write_stamped(file, group.astype(np.int32), dict(zip(STAMP, values, strict=True)))
 
 
-def check_free(scenes: Sequence[PreparedScene], name: str, made_by: dict) -> None:
-    """Refuse a name that a scene has for a grouping made otherwise.
+def check_free(scenes: Sequence[PreparedScene], name: str, layer: str, made_by: dict) -> None:
+    """Refuse a name that a scene has for a grouping of another layer, or made otherwise.
 
     Raises:
-        GeosetError: naming the scene.
+        GeosetError: naming the scene and the two ways.
     """
     for scene in scenes:
         file = scene.path / "groups" / f"{name}.npy"
-        if file.exists() and read_stamp(file, STAMP)["made_by"] != made_by:
+        if not file.with_suffix(".json").exists():
+            continue
+        stamp = read_stamp(file, STAMP)
+        if (stamp["layer"], stamp["made_by"]) != (layer, made_by):
             raise GeosetError(
-                f"{file}: was made by {read_stamp(file, STAMP)['made_by']}, now asked by "
-                f"{made_by}. Choose another --name, or remove groups/{name}.* of every scene"
+                f"{file}: groups layer '{stamp['layer']}' by {stamp['made_by']}, now asked for "
+                f"layer '{layer}' by {made_by}. Choose another --name, or remove groups/{name}.* "
+                "of every scene"
             )
 
 
