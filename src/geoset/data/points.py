@@ -167,7 +167,7 @@ def _surroundings(
     if not len(index):
         low = np.floor(voxels.nearest(camera_center))
         index = voxels.inside(low, low + 1)
-    return index, voxels.first_cell(low)
+    return index, voxels.first_cell(low).astype(np.int32)
 
 
 def _random_pixels(seen: np.ndarray, voxels: int, generator: np.random.Generator) -> np.ndarray:

@@ -28,8 +28,8 @@ class Voxels:
         return (self.cells[index] + 0.5) * self.size
 
     def first_cell(self, corner: np.ndarray) -> np.ndarray:
-        """Return the first cell (3,) int32 whose centre does not lie below `corner` (3,)."""
-        return np.ceil(corner / self.size - 0.5).astype(np.int32)
+        """Return the first cell (3,), in floats, whose centre does not lie below `corner` (3,)."""
+        return np.ceil(corner / self.size - 0.5)
 
     def inside(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """Return the voxels whose centres lie between the corners `low` and `high`, (n,) int32."""
