@@ -4,31 +4,33 @@ import pytest
 import torch
 
 from geoset import GeosetError
-from geoset.losses import set_info_nce
+from geoset.losses import find_set_matches, matched_set_loss, set_info_nce
+from loss_cases import draw_sets, groups_of
 from reference import losses as reference
 
 FIELDS = ("loss", "matches", "chance", "positive", "negative")
 
 
-def draw_case(seed, *, image_size=(7, 9), feature_size=(3, 4), views=5):
-    """Random features, ids in blobs with holes, and pairs that share views."""
-    generator = torch.Generator().manual_seed(seed)
-    features = torch.randn(views, 3, *feature_size, generator=generator, dtype=torch.float64)
-    set_ids = torch.randint(-1, 6, (views, *image_size), generator=generator)
-    set_ids = set_ids.where(set_ids < 0, set_ids + 3 * 2**32)
-    set_ids[0][set_ids[0] == 3 * 2**32] = -1  # a set that view 0 does not see
-    view_pairs = torch.tensor([[0, 1], [1, 2], [4, 3]])
-    return features.requires_grad_(), set_ids, view_pairs
-
-
-def groups_of(set_ids):
-    """Sets 0 and 2 are group 5, sets 1 and 4 group 8, the others none."""
-    label = set_ids % 2**32
-    return torch.where(
-        set_ids < 0,
-        -1,
-        torch.where((label == 0) | (label == 2), 5, torch.where((label - 1) % 3 == 0, 8, -1)),
+def loss_of(features, set_ids, pairs, *, min_pixels=1, group=False, **options):
+    """`find_set_matches` and `matched_set_loss`, for all their options."""
+    groups = groups_of(set_ids) if group else None
+    matches = find_set_matches(
+        set_ids, pairs, features.shape[-2:], min_pixels=min_pixels, group_ids=groups
     )
+    return matched_set_loss(features, matches, **options)
+
+
+def check_against_the_loop(features, set_ids, pairs, *, group=False, **options):
+    groups = groups_of(set_ids) if group else None
+    expected = reference.set_info_nce(features, set_ids, pairs, group_ids=groups, **options)
+    found = loss_of(features, set_ids, pairs, group=group, **options)
+    for name, value in zip(FIELDS, map(torch.as_tensor, expected), strict=True):
+        measured = torch.as_tensor(getattr(found, name))
+        torch.testing.assert_close(measured, value, rtol=0, atol=1e-10, check_dtype=False, msg=name)
+    (gradient,) = torch.autograd.grad(found.loss, features)
+    (expected_gradient,) = torch.autograd.grad(expected[0], features)
+    torch.testing.assert_close(gradient, expected_gradient, rtol=0, atol=1e-10)
+    assert found.loss.dtype == torch.float64
 
 
 @pytest.mark.parametrize(
@@ -38,28 +40,97 @@ def groups_of(set_ids):
         {"temperature": 0.1},
         {"min_pixels": 9},
         {"keys": "both_views"},
+        {"negatives": "pair"},
+        {"negatives": "pair", "keys": "both_views", "group": True},
         {"group": True},
         {"group": True, "keys": "both_views", "min_pixels": 4},
     ],
     ids=str,
 )
+def test_equals_the_plain_loop(options):
+    check_against_the_loop(*draw_sets(1), **options)
+
+
 @pytest.mark.parametrize(
-    ("image_size", "feature_size"), [((7, 9), (3, 4)), ((6, 8), (3, 4)), ((7, 8), (7, 8))]
+    ("image_size", "feature_size"),
+    [
+        ((6, 8), (3, 4)),
+        ((7, 8), (7, 8)),
+        ((7, 9), (1, 1)),  # every set is smaller than the one cell
+        ((14, 29), (1, 2)),  # a stride of 14, and of 14.5
+        ((5, 6), (8, 11)),  # cells that no pixel takes
+    ],
 )
-def test_equals_the_plain_loop(options, image_size, feature_size):
-    features, set_ids, pairs = draw_case(1, image_size=image_size, feature_size=feature_size)
-    options = dict(options)
-    if options.pop("group", False):
-        options["group_ids"] = groups_of(set_ids)
-    expected = reference.set_info_nce(features, set_ids, pairs, **options)
-    found = set_info_nce(features, set_ids, pairs, **options)
-    for name, value in zip(FIELDS, map(torch.as_tensor, expected), strict=True):
-        measured = torch.as_tensor(getattr(found, name))
-        torch.testing.assert_close(measured, value, rtol=0, atol=1e-10, check_dtype=False, msg=name)
-    (gradient,) = torch.autograd.grad(found.loss, features)
-    (expected_gradient,) = torch.autograd.grad(expected[0], features)
-    torch.testing.assert_close(gradient, expected_gradient, rtol=0, atol=1e-10)
-    assert found.loss.dtype == torch.float64
+def test_any_ratio_of_sizes_equals_the_plain_loop(image_size, feature_size):
+    case = draw_sets(2, image_size=image_size, feature_size=feature_size, views=3)
+    check_against_the_loop(*case[:2], torch.tensor([[0, 1], [2, 1]]), keys="both_views")
+
+
+@pytest.mark.parametrize("pairs", [[[0, 1]], [[2, 2]], [[0, 1], [1, 0], [0, 1]]], ids=str)
+def test_one_pair_one_view_and_a_pair_again_equal_the_plain_loop(pairs):
+    features, set_ids, _ = draw_sets(3, views=3)
+    check_against_the_loop(features, set_ids, torch.tensor(pairs), group=True)
+
+
+def test_one_set_equals_the_plain_loop():
+    features, set_ids, pairs = draw_sets(3)
+    check_against_the_loop(features, set_ids.where(set_ids == 2 + 3 * 2**32, -1), pairs)
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "random_pixel"])
+@pytest.mark.parametrize("keys", ["other_view", "both_views"])
+@pytest.mark.parametrize(("negatives", "group"), [("batch", True), ("pair", False)])
+def test_gradients_are_those_of_finite_differences(aggregation, keys, negatives, group):
+    features, set_ids, pairs = draw_sets(4, image_size=(4, 5), feature_size=(2, 3))
+
+    def loss(features):
+        return loss_of(
+            features,
+            set_ids,
+            pairs,
+            group=group,
+            aggregation=aggregation,
+            keys=keys,
+            negatives=negatives,
+            generator=torch.Generator().manual_seed(0),
+        ).loss
+
+    torch.autograd.gradcheck(loss, features, fast_mode=True)
+
+
+def test_order_of_pairs_and_views_and_names_of_sets_are_irrelevant():
+    features, set_ids, pairs = draw_sets(5)
+    expected = loss_of(features, set_ids, pairs, group=True).loss
+    order = torch.tensor([3, 0, 4, 1, 2])
+    renamed = torch.tensor([11, 2**40, 7, 3, 2**33, 6, -1])[
+        (set_ids % 2**32).where(set_ids >= 0, 6)
+    ]
+    for found in (
+        loss_of(features, set_ids, pairs[[2, 0, 1]], group=True).loss,
+        loss_of(features, set_ids, pairs.flip(1), group=True).loss,
+        loss_of(features[order], set_ids[order], order.argsort()[pairs], group=True).loss,
+        set_info_nce(features, renamed, pairs, group_ids=groups_of(set_ids)).loss,
+    ):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+def test_long_walls_are_summed_piece_by_piece():
+    # Runs of one set longer than a piece, and a projection of many pieces.
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(2, 2, 20, 30, generator=generator, dtype=torch.float64)
+    set_ids = torch.zeros(2, 20, 30, dtype=torch.int64)
+    set_ids[:, 7:9, 5:20] = 1
+    check_against_the_loop(features.requires_grad_(), set_ids, torch.tensor([[0, 1]]))
+
+
+def test_memory_format_is_irrelevant():
+    features, set_ids, pairs = draw_sets(6)
+    last = features.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+    gradients = [
+        torch.autograd.grad(set_info_nce(x, set_ids, pairs).loss, x)[0] for x in (features, last)
+    ]
+    torch.testing.assert_close(*gradients, rtol=0, atol=1e-15)
+    assert gradients[1].is_contiguous(memory_format=torch.channels_last)
 
 
 def hand_case():
@@ -125,20 +196,20 @@ def test_the_same_set_in_another_pair_is_no_negative():
 
 
 def test_a_group_for_each_set_changes_nothing():
-    features, set_ids, pairs = draw_case(2)
+    features, set_ids, pairs = draw_sets(2)
     plain = set_info_nce(features, set_ids, pairs)
     grouped = set_info_nce(features, set_ids, pairs, group_ids=set_ids)
     assert torch.equal(plain.loss, grouped.loss)
 
 
 def test_equal_features_are_at_chance():
-    _, set_ids, pairs = draw_case(3)
+    _, set_ids, pairs = draw_sets(3)
     found = set_info_nce(torch.ones(5, 3, 3, 4, dtype=torch.float64), set_ids, pairs)
     assert found.loss.item() == pytest.approx(found.chance.item(), abs=1e-12)
 
 
 def test_nothing_to_match_is_a_connected_zero():
-    features, set_ids, pairs = draw_case(4)
+    features, set_ids, pairs = draw_sets(4)
     for empty in (
         set_info_nce(features, torch.full_like(set_ids, -1), pairs),
         set_info_nce(features, set_ids, pairs, min_pixels=1000),
@@ -168,7 +239,7 @@ def test_repeats_to_the_bit():
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_computed_in_float32(dtype):
-    features, set_ids, pairs = draw_case(5)
+    features, set_ids, pairs = draw_sets(5)
     half = features.detach().to(dtype).requires_grad_()
     expected = set_info_nce(half.detach().float(), set_ids, pairs).loss
     with torch.autocast("cpu", torch.bfloat16):
@@ -177,104 +248,28 @@ def test_half_precision_is_computed_in_float32(dtype):
     assert torch.equal(found, expected)
     found.backward()
     assert half.grad.dtype == dtype
+    wide = half.detach().float().requires_grad_()
+    set_info_nce(wide, set_ids, pairs).loss.backward()
+    assert torch.equal(half.grad, wide.grad.to(dtype))
     empty = set_info_nce(half, set_ids, pairs[:0]).loss
     assert empty.dtype == torch.float32
 
 
-def test_random_pixels_take_each_value_they_can_as_often_as_they_should():
-    # One feature cell spans two pixels. Set 0 has three pixels in view 0, two of them in one cell;
-    # all else is constant, so that only which cell set 0 takes is random: p = 2/3 and 1/3.
-    u, v, p, q = (
-        torch.tensor(xy, dtype=torch.float64) for xy in ([1.0, 0], [0.6, 0.8], [0, 1], [0.8, 0.6])
-    )
-    features = torch.stack([torch.stack([u, v, p]), torch.stack([p, p, q])]).mT[:, :, None]
-    set_ids = torch.tensor([[[0, 0, 0, -1, 1, 1]], [[0, 0, 0, -1, 1, 1]]])
-    pairs = torch.tensor([[0, 1]])
-    mean = (2 * u + v) / 3
-
-    def loss(query, key):
-        """Of set 0 seen as `query` or, as a negative of set 1, as `key`."""
-        terms = [
-            reference.info_nce(query, [p], [q], 0.4),
-            reference.info_nce(p, [q], [p], 0.4),
-            reference.info_nce(p, [mean], [p], 0.4),
-            reference.info_nce(q, [p], [key], 0.4),
-        ]
-        return (sum(terms) / 4).item()
-
-    expected = {
-        loss(query, key): query_chance * key_chance
-        for query, query_chance in ((u, 2 / 3), (v, 1 / 3))
-        for key, key_chance in ((u, 2 / 3), (v, 1 / 3))
-    }
-    generator = torch.Generator().manual_seed(0)
-    draws = 600
-    seen = dict.fromkeys(expected, 0)
-    for _ in range(draws):
-        found = set_info_nce(
-            features, set_ids, pairs, aggregation="random_pixel", generator=generator
-        )
-        nearest = min(expected, key=lambda value: abs(value - found.loss.item()))
-        assert found.loss.item() == pytest.approx(nearest, abs=1e-9)
-        seen[nearest] += 1
-    for value, probability in expected.items():
-        spread = math.sqrt(probability * (1 - probability) / draws)
-        assert seen[value] / draws == pytest.approx(probability, abs=4 * spread)
-
-
-def test_random_pixels_follow_the_generator():
-    features, set_ids, pairs = draw_case(6)
-
-    def run(seed, keys="both_views"):
-        return set_info_nce(
-            features,
-            set_ids,
-            pairs,
-            aggregation="random_pixel",
-            keys=keys,
-            group_ids=groups_of(set_ids),
-            generator=torch.Generator().manual_seed(seed),
-        ).loss
-
-    assert torch.equal(run(1), run(1))
-    assert not torch.equal(run(1), run(2))
-    (gradient,) = torch.autograd.grad(run(1), features)
-    assert gradient.abs().sum() > 0
-
-
-@pytest.mark.parametrize("aggregation", ["mean", "random_pixel"])
-def test_random_pixels_of_uniform_sets_equal_the_mean(aggregation):
-    # Every set has one feature in a view, whichever pixel is drawn.
-    generator = torch.Generator().manual_seed(7)
-    features = torch.randn(4, 3, 2, 3, generator=generator, dtype=torch.float64)
-    set_ids = torch.arange(6).view(1, 2, 3).expand(4, 2, 3)
-    pairs = torch.tensor([[0, 1], [2, 3]])
-    expected = reference.set_info_nce(features, set_ids, pairs)[0]
-    found = set_info_nce(features, set_ids, pairs, aggregation=aggregation, generator=generator)
-    torch.testing.assert_close(found.loss, expected, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
+def test_bad_input_is_named():
+    features, set_ids, pairs = draw_sets(0)
+    matches = find_set_matches(set_ids, pairs, (3, 4))
+    for change, message in (
         ({"aggregation": "max"}, "aggregation='max' is unknown; choose one of: mean, random_pixel"),
         ({"keys": "all"}, "keys='all' is unknown; choose one of: other_view, both_views"),
-        ({"min_pixels": 0}, "min_pixels=0: expected at least 1"),
+        ({"negatives": "none"}, "negatives='none' is unknown; choose one of: batch, pair"),
         ({"temperature": 0.0}, "temperature=0.0: expected a positive number"),
         ({"features": torch.zeros(3, 4, 4)}, r"features are \(3, 4, 4\).*expected \(V,C,h,w\)"),
-        ({"set_ids": torch.zeros(4, 7, 9).long()}, r"set_ids is \(4, 7, 9\).*expected \(5,H,W\)"),
-        ({"set_ids": torch.zeros(5, 7, 9)}, "set_ids is .* torch.float32; expected"),
-        ({"view_pairs": torch.tensor([[0, 5]])}, "name views 0 to 5; expected 0 to 4"),
-        ({"view_pairs": torch.tensor([0, 1])}, r"view_pairs is \(2,\).*expected \(P,2\)"),
-        ({"group_ids": torch.zeros(5, 7, 8).long()}, r"group_ids is .*like set_ids, \(5, 7, 9\)"),
         (
-            {"group_ids": torch.arange(5 * 7 * 9).view(5, 7, 9)},
-            "has pixels of several groups; expected one group a set",
+            {"features": torch.zeros(5, 3, 4, 5)},
+            r"found in 60 feature cells, but 5 views of 4x5 have 100.*feature_size=\(4, 5\)",
         ),
-    ],
-)
-def test_bad_input_is_named(change, message):
-    features, set_ids, view_pairs = draw_case(0)
-    arguments = {"features": features, "set_ids": set_ids, "view_pairs": view_pairs} | change
-    with pytest.raises(GeosetError, match=message):
-        set_info_nce(**arguments)
+    ):
+        with pytest.raises(GeosetError, match=message):
+            matched_set_loss(**{"features": features, "matches": matches} | change)
+    with pytest.raises(GeosetError, match=r"set_ids is \(4, 7, 9\); expected \(5,H,W\)"):
+        set_info_nce(features, set_ids[:4], pairs)

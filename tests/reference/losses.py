@@ -38,6 +38,15 @@ def set_pixels(ids, wanted):
     return [(y, x) for y in range(height) for x in range(width) if ids[y, x] == wanted]
 
 
+def cells_of(ids, wanted, feature_size):
+    """Pixels of a set in each feature cell, row by row."""
+    (height, width), (h, w) = ids.shape, feature_size
+    counts = [0] * (h * w)
+    for y, x in set_pixels(ids, wanted):
+        counts[y * h // height * w + x * w // width] += 1
+    return counts
+
+
 def set_mean(feature_map, ids, wanted):
     """F(P): the mean of the unit features of the set's pixels, not renormalised."""
     pixels = set_pixels(ids, wanted)
@@ -83,7 +92,7 @@ def set_info_nce(
         for i, (wanted, m, n, pair) in enumerate(matches):
             query_view, key_view = (m, n) if forward else (n, m)
             query = mean(wanted, query_view)
-            positives, negatives = [mean(wanted, key_view)], []
+            alike, different = [mean(wanted, key_view)], []
             for j, (other, first, second, other_pair) in enumerate(matches):
                 if j == i or other == wanted:
                     continue
@@ -93,12 +102,12 @@ def set_info_nce(
                 found = [mean(other, other_key_view)]
                 if keys == "both_views":
                     found.append(mean(other, other_query_view))
-                alike = group(wanted, m) >= 0 and group(wanted, m) == group(other, first)
-                (positives if alike else negatives).extend(found)
-            losses.append(info_nce(query, positives, negatives, temperature))
-            sizes.append(len(positives) + len(negatives))
-            positive_dots += [query @ key for key in positives]
-            negative_dots += [query @ key for key in negatives]
+                in_group = group(wanted, m) >= 0 and group(wanted, m) == group(other, first)
+                (alike if in_group else different).extend(found)
+            losses.append(info_nce(query, alike, different, temperature))
+            sizes.append(len(alike) + len(different))
+            positive_dots += [query @ key for key in alike]
+            negative_dots += [query @ key for key in different]
     chance = torch.tensor(sizes, dtype=features.dtype).log().mean()
     negative = sum(negative_dots) / len(negative_dots) if negative_dots else 0.0
     positive = sum(positive_dots) / len(positive_dots)
