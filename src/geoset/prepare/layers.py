@@ -106,7 +106,8 @@ def read_vertex_labels(file: Path, scene: PreparedScene) -> np.ndarray:
     low, high = int(labels.min()), int(labels.max())
     if low < -1 or high > LARGEST_LABEL:
         raise GeosetError(
-            f"{file}: has labels from {low} to {high}, expected -1 to {LARGEST_LABEL}"
+            f"{file}: has labels from {low} to {high}, expected -1 (none) to {LARGEST_LABEL}; "
+            "renumber them"
         )
     return (labels if len(labels) == len(source) else labels[source]).astype(np.int32)
 
