@@ -6,6 +6,7 @@ import torch
 from geoset import GeosetError
 from geoset.losses.depth import depth_loss
 from reference import depth as reference
+from reference.ranks import run_as_two_processes
 
 TERMS = ("loss", "logarithm", "gradient", "normal")
 
@@ -94,6 +95,19 @@ def test_the_order_of_views_does_not_matter():
     torch.testing.assert_close(
         depth_loss(predicted[order], depth[order]).loss, depth_loss(predicted, depth).loss
     )
+
+
+def test_two_processes_are_one(monkeypatch):
+    predicted, depth = draw_case()
+    (expected,) = torch.autograd.grad(depth_loss(predicted, depth).loss, predicted)
+    losses = run_as_two_processes(
+        monkeypatch,
+        lambda: depth_loss(predicted[:1], depth[:1], across_ranks=True).loss,
+        lambda: depth_loss(predicted[1:], depth[1:], across_ranks=True).loss,
+    )
+    mean = sum(losses) / 2
+    torch.testing.assert_close(mean, depth_loss(predicted, depth).loss)
+    torch.testing.assert_close(torch.autograd.grad(mean, predicted)[0], expected)
 
 
 def test_half_precision_is_widened():

@@ -6,6 +6,7 @@ import torch
 from geoset import GeosetError
 from geoset.losses.point import point_info_nce
 from reference import points as reference
+from reference.ranks import run_as_two_processes
 
 FIELDS = ("loss", "views", "chance", "positive", "negative")
 
@@ -24,8 +25,6 @@ def test_equals_the_plain_loop(temperature):
     expected = reference.point_info_nce(pixels, points, count, temperature)
     for name, value in zip(FIELDS, map(torch.as_tensor, expected), strict=True):
         torch.testing.assert_close(getattr(found, name), value, rtol=0, atol=1e-10, msg=name)
-    for loss in (found.loss, expected[0]):
-        loss.backward(retain_graph=True)
     gradients = [torch.autograd.grad(loss, (pixels, points)) for loss in (found.loss, expected[0])]
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
@@ -110,6 +109,23 @@ def test_nothing_matched_is_a_connected_zero():
     assert [value.item() for value in found] == [0, 0, 0, 0, 0]
     for side in (pixels, points):
         assert torch.equal(side.grad, torch.zeros_like(side))
+
+
+def test_two_processes_are_one(monkeypatch):
+    pixels, points, count = draw_case()  # one of the views without samples is the second's
+    expected = point_info_nce(pixels, points, count).loss
+
+    def process(part):
+        return point_info_nce(pixels[part], points[part], count[part], across_ranks=True).loss
+
+    losses = run_as_two_processes(
+        monkeypatch, lambda: process(slice(0, 1)), lambda: process(slice(1, 4))
+    )
+    mean = sum(losses) / 2
+    torch.testing.assert_close(mean, expected)
+    gradients = (torch.autograd.grad(loss, (pixels, points)) for loss in (mean, expected))
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_half_precision_is_widened():

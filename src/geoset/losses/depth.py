@@ -66,10 +66,11 @@ def depth_loss(predicted: Tensor, depth: Tensor, across_ranks: bool = False) -> 
         whole = F.max_pool2d((~valid).float(), 3, stride=1) == 0
 
         slopes, true_slopes = _sobel(predicted), _sobel(depth)
-        gradient = _log_distance(slopes - true_slopes).sum(0)
-        cosine = F.cosine_similarity(_normals(slopes), _normals(true_slopes), dim=0)
-        logarithm = _log_distance(predicted - depth)
-        terms = [(logarithm, valid), (gradient, whole), (1 - cosine, whole)]
+        terms = [
+            (_log_distance(predicted - depth), valid),
+            (_log_distance(slopes - true_slopes).sum(0), whole),
+            (1 - _cosine(slopes, true_slopes), whole),
+        ]
         totals = torch.stack([value.where(used, 0).sum() for value, used in terms])
         counts = torch.stack([used.sum() for _, used in terms])
         means = global_mean(totals, counts, across_ranks)
@@ -89,6 +90,7 @@ def _sobel(depth: Tensor) -> Tensor:
     return torch.stack([dx, dy])
 
 
-def _normals(slopes: Tensor) -> Tensor:
-    """Return (3,...) normals, not of unit length, of surfaces with slopes (2,...)."""
-    return torch.cat([-slopes, torch.ones_like(slopes[:1])])
+def _cosine(a: Tensor, b: Tensor) -> Tensor:
+    """Return the cosine between the normals (-dx, -dy, 1) of two surfaces with slopes (2,...)."""
+    squares = (1 + a.square().sum(0)) * (1 + b.square().sum(0))
+    return (1 + (a * b).sum(0)) * squares.rsqrt()
