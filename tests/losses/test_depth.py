@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from geoset import GeosetError
-from geoset.losses.depth import depth_loss
+from geoset.losses import depth_loss
 from reference import depth as reference
 from reference.ranks import run_as_two_processes
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from geoset import GeosetError
-from geoset.losses.point import point_info_nce
+from geoset.losses import point_info_nce
 from reference import points as reference
 from reference.ranks import run_as_two_processes
 

@@ -122,7 +122,9 @@ class PointSampler:
             count=torch.tensor(count),
         )
 
-    def _view(self, scene: int, frame: int, depth: np.ndarray, generator: np.random.Generator):
+    def _view(
+        self, scene: int, frame: int, depth: np.ndarray, generator: np.random.Generator
+    ) -> tuple:
         """Return the voxels (n,3) and colours (n,3) of a view, and pixel (S,), voxel (S,), count.
 
         Pixels are numbered row by row, voxels within the n.
