@@ -43,7 +43,7 @@ def sample(scenes, views, matches="visible", samples=ALL, seed=0, **options):
         ]
     )
     sampler = PointSampler(scenes, matches, samples, **options)
-    return sampler.batch(np.array(views), depth, np.random.default_rng(seed))
+    return sampler.batch(np.array(views), depth, (seed,))
 
 
 def surface(scene, size=0.02):
@@ -145,8 +145,7 @@ def test_draws_are_uniform(scenes):
     """Each voxel as often as any other, and each of its pixels."""
     sampler = PointSampler(scenes[:1], samples=200)
     views, depth = np.array([[0, 0]]), scenes[0].depth(0)[None]
-    generator = np.random.default_rng(0)
-    batches = [sampler.batch(views, depth, generator) for _ in range(300)]
+    batches = [sampler.batch(views, depth, (k,)) for k in range(300)]
     available = sample(scenes[:1], [(0, 0)]).count.item()
     drawn = torch.cat([batch.voxel[0] for batch in batches]).bincount()
     drawn = drawn[drawn > 0].float()
@@ -163,7 +162,16 @@ def test_draws_are_uniform(scenes):
     assert np.ptp(counts) < 6 * np.sqrt(np.mean(counts)) + 1
 
 
-def test_the_generator_decides(scenes):
+def test_a_view_has_the_same_points_in_any_batch(scenes):
+    together, alone = (
+        sample(scenes, [(0, 0), (1, 1)], samples=100),
+        sample(scenes, [(1, 1)], samples=100),
+    )
+    assert torch.equal(together.pixel[1:], alone.pixel)
+    assert torch.equal(together.voxel[1:] - (together.view == 0).sum(), alone.voxel)
+
+
+def test_the_seed_decides(scenes):
     views = [(0, 0), (1, 1)]
 
     def equal(a, b):
@@ -203,7 +211,7 @@ def test_a_view_that_sees_nothing_has_voxels_but_no_match(scenes, matches, monke
     monkeypatch.setattr(PreparedScene, "vertex_map", lambda self, i: nothing)
     sampler = PointSampler(scenes[:1], matches, 10)
     depth = np.stack([np.zeros((48, 64), "f4"), scenes[0].depth(1)])
-    batch = sampler.batch(np.array([[0, 0], [0, 1]]), depth, np.random.default_rng(0))
+    batch = sampler.batch(np.array([[0, 0], [0, 1]]), depth, (0,))
     assert batch.count[0] == 0
     assert (batch.view == 0).sum() > 0
     assert batch.voxels[batch.view == 0].max() < 50  # the metre around the nearest voxel

@@ -96,17 +96,16 @@ class PointSampler:
         self.samples, self.voxel_size = samples, voxel_size
         self._voxels: dict[int, Voxels] = {}
 
-    def batch(
-        self, views: np.ndarray, depth: np.ndarray, generator: np.random.Generator
-    ) -> PointBatch:
-        """Return the points of V views, a function of the arguments only.
+    def batch(self, views: np.ndarray, depth: np.ndarray, seed: Sequence[int]) -> PointBatch:
+        """Return the points of V views, each a function of the view and of `seed` only.
 
         views: (V,2) integers, scene and frame
         depth: (V,H,W) float32 metres, 0 = none
+        seed: integers of 0 or more
         """
         parts = [
-            self._view(int(scene), int(frame), view_depth, generator)
-            for (scene, frame), view_depth in zip(views, depth, strict=True)
+            self._view(scene, frame, view_depth, np.random.default_rng((*seed, scene, frame)))
+            for (scene, frame), view_depth in zip(views.tolist(), depth, strict=True)
         ]
         voxels, colors, pixel, voxel, count = zip(*parts, strict=True)
         sizes = np.array([len(cells) for cells in voxels])
