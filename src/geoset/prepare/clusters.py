@@ -34,7 +34,7 @@ def cluster(values: np.ndarray, count: int, seed: int) -> np.ndarray:
     best, least = None, np.inf
     for rng in np.random.default_rng(seed).spawn(RESTARTS):
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "One of the clusters is empty")
+            warnings.simplefilter("ignore")  # of equal rows, which leave clusters empty
             centres, labels = kmeans2(values, count, iter=ROUNDS, minit="++", seed=rng)
         cost = np.square(values - centres[labels]).sum()
         if cost < least:

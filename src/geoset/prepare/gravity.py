@@ -8,7 +8,7 @@ from geoset.geometry.mesh import face_normals
 
 SEARCH_ANGLE = 45.0  # degrees from the cameras' own up; there is one wall normal or floor at most
 DIRECTIONS = 4000  # on the sphere, 3 degrees apart
-SEARCH_FACES = 20_000
+SEARCH_FACES = 5_000
 TOLERANCES = (10.0, 5.0, 5.0)  # degrees, of the rounds that refine the best direction
 LEVEL = 10.0  # degrees within which a face is called level, or upright
 FLOOR_SHARE = 0.05  # of the level area lies below the floor, or is it
@@ -57,7 +57,8 @@ def find_up(vertices: np.ndarray, faces: np.ndarray, world_from_camera: np.ndarr
     prior, _ = _mean_up(world_from_camera)
     normals, areas = _unit_normals(vertices, faces)
     candidates = _sphere(DIRECTIONS)
-    candidates = candidates[candidates @ prior > np.cos(np.radians(SEARCH_ANGLE))]
+    near = candidates @ prior > np.cos(np.radians(SEARCH_ANGLE))
+    candidates = candidates[near] if near.any() else candidates  # cameras may cancel out
     step = max(1, len(normals) // SEARCH_FACES)
     level, upright = _level_and_upright(normals[::step] @ candidates.T, TOLERANCES[-1])
     up = candidates[(areas[::step] @ (level | upright)).argmax()]
