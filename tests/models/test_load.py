@@ -48,7 +48,9 @@ def test_the_same_weights_make_the_same_file(model, tmp_path):
 
 
 def test_only_known_networks_are_saved(tmp_path):
-    with pytest.raises(GeosetError, match=r"a Sequential cannot be saved .* one of: ResUNet"):
+    with pytest.raises(
+        GeosetError, match=r"a Sequential cannot be saved .* one of: ResUNet, DenseNetwork"
+    ):
         save_model(nn.Sequential(), tmp_path / "model.safetensors")
 
 
@@ -57,7 +59,7 @@ def test_a_missing_file_is_named(tmp_path):
         geoset.load_model(tmp_path)
 
 
-@pytest.mark.parametrize("size", [0, 100, -1000])
+@pytest.mark.parametrize("size", [100, -1000])
 def test_a_file_cut_short_is_named(model, tmp_path, size):
     path = tmp_path / "model.safetensors"
     save_model(model, path)

@@ -3,7 +3,7 @@ import torch
 import torchvision
 
 from geoset import GeosetError, ResUNet
-from geoset.models.encoder import build_encoder
+from geoset.models.encoder import RESNETS, build_encoder
 from reference.resunet import resunet
 
 
@@ -20,11 +20,13 @@ def narrow():
         ((240, 320), (120, 160)),
         ((97, 131), (50, 66)),
         ((33, 34), (18, 18)),
+        ((36, 41), (18, 22)),
     ],
 )
 def test_features_have_half_the_resolution(narrow, image_size, expected):
     features = narrow(torch.rand(2, 3, *image_size))
     assert features.shape == (2, 6, *expected)
+    assert narrow.feature_size(*image_size) == expected
 
 
 def test_widths_at_full_size():
@@ -39,7 +41,7 @@ def test_widths_at_full_size():
     assert large.config == {"encoder": "resnet50", "out_channels": 128, "width": 1.0}
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("name", RESNETS)
 def test_parameters_bear_the_names_of_pri3d(name):
     with torch.device("meta"):
         own = ResUNet(name).state_dict()
@@ -69,14 +71,6 @@ def test_forward_equals_the_network_written_out(name, training):
     torch.testing.assert_close(found, resunet(state, images, name, training), rtol=1e-9, atol=1e-9)
 
 
-def test_the_gradient_reaches_every_parameter(narrow):
-    narrow.zero_grad()
-    narrow(torch.rand(2, 3, 64, 96)).square().mean().backward()
-    for name, parameter in narrow.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.abs().sum() > 0, name
-
-
 def test_the_seed_decides_the_weights():
     def weights(seed):
         torch.manual_seed(seed)
@@ -89,7 +83,8 @@ def test_the_seed_decides_the_weights():
 
 def test_bad_arguments_are_named():
     with pytest.raises(
-        GeosetError, match="encoder 'vgg16' is unknown; choose one of: resnet18, resnet50"
+        GeosetError,
+        match=r"encoder 'vgg16' is none of ResUNet's; choose one of: resnet18, .* or build_network",
     ):
         ResUNet("vgg16")
     with pytest.raises(GeosetError, match=r"encoder width 0.3: expected a positive multiple"):
