@@ -46,11 +46,26 @@ def test_pixel_loss_of_no_rows_is_a_connected_zero():
     assert loss.item() == 0
 
 
+def test_the_least_temperature_loses_nothing_in_float32():
+    # Row 0 agrees, all else is opposite: exponents from -80 to 0.
+    a = torch.tensor([[1.0, 0], [-1, 1e-3], [-1, 0]])
+    b = torch.tensor([[1.0, 0], [1, 0], [1, 1e-3]])
+    found, expected = pixel_info_nce(a, b, 0.025), pixel_info_nce(a.double(), b.double(), 0.025)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert expected.item() == pytest.approx(
+        reference.pixel_info_nce(a.double(), b.double(), 0.025).item(), abs=1e-9
+    )
+
+
 def test_pixel_loss_names_bad_input():
     with pytest.raises(GeosetError, match=r"a is \(3, 5\), b is \(2, 5\); expected \(N,C\) both"):
         pixel_info_nce(torch.zeros(3, 5), torch.zeros(2, 5))
     with pytest.raises(GeosetError, match="temperature=-1: expected a positive number"):
         pixel_info_nce(torch.zeros(3, 5), torch.zeros(3, 5), -1)
+    with pytest.raises(
+        GeosetError, match=r"temperature=0\.02: expected at least 0.025, below which"
+    ):
+        pixel_info_nce(torch.zeros(3, 5), torch.zeros(3, 5), 0.02)
 
 
 def test_pairs_without_matches_are_left_out_and_counted():
@@ -122,7 +137,8 @@ def test_view_loss_of_one_sample_has_no_negatives():
     arguments = plane_in_front()
     features = torch.randn(2, 4, 12, 16)
     found = view_loss(features, match_pixels(*arguments, samples=1), (24, 32), arguments[-1])
-    assert (found.loss.item(), found.chance.item(), found.negative.item()) == (0, 0, 0)
+    assert found.loss.item() == pytest.approx(0, abs=1e-6)
+    assert (found.chance.item(), found.negative.item()) == (0, 0)
 
 
 def test_gradients_are_those_of_finite_differences():

@@ -4,10 +4,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from geoset.errors import GeosetError
 from geoset.losses.info_nce import (
     InfoNCE,
+    at_least_float32,
     cell_features,
     check_pairs,
     check_temperature,
@@ -56,15 +59,17 @@ def pixel_info_nce(a: Tensor, b: Tensor, temperature: float = 0.4) -> Tensor:
     are L2-normalised here; mean of both directions. No rows give a zero that is connected.
 
     Raises:
-        GeosetError: the shapes differ or are not (N,C), or the temperature is not positive.
+        GeosetError: the shapes differ or are not (N,C), or the temperature is under 0.025.
     """
     if a.ndim != 2 or a.shape != b.shape:
         raise GeosetError(
             f"a is {tuple(a.shape)}, b is {tuple(b.shape)}; expected (N,C) both, row i of a "
             "matching row i of b"
         )
-    check_temperature(temperature)
-    used = torch.full((1,), len(a) > 0, device=a.device)
+    _check_temperature(temperature)
+    if not len(a):
+        return at_least_float32(a).sum() + at_least_float32(b).sum()
+    used = torch.ones(1, dtype=torch.bool, device=a.device)
     return _both_directions(a[None], b[None], used, temperature, across_ranks=False).loss
 
 
@@ -91,20 +96,19 @@ def view_loss(
     Half precision is computed in float32.
 
     Raises:
-        GeosetError: an argument is of another shape, or the temperature is not positive.
+        GeosetError: an argument is of another shape, or the temperature is under 0.025.
     """
     cells = cell_features(features)
     view_pairs = check_pairs(view_pairs, features)
-    check_temperature(temperature)
+    _check_temperature(temperature)
     if len(matches.available) != len(view_pairs):
         raise GeosetError(
             f"matches are of {len(matches.available)} pairs, view_pairs has {len(view_pairs)}; "
             "expected those that they were found for"
         )
-    a, b = (
-        take_rows(cells, _cells(points, view, features, image_size))
-        for points, view in zip((matches.source, matches.target), view_pairs.unbind(1), strict=True)
-    )
+    points = torch.stack([matches.source, matches.target])
+    # Both views at once: the gradient of a look-up is as large as all features.
+    a, b = take_rows(cells, _cells(points, view_pairs.mT, features, image_size))
     matched = matches.available > 0
     terms = _both_directions(a, b, matched, temperature, across_ranks)
     return ViewLoss(
@@ -176,9 +180,8 @@ def _both_directions(
     samples = a.shape[1]
     with torch.autocast(a.device.type, enabled=False):
         a, b = unit_features(a), unit_features(b)
-        logits = a @ b.mT / temperature
         own = (a * b).sum(-1)
-        loss = (logits.logsumexp(2) + logits.logsumexp(1)) / 2 - own / temperature
+        loss = _LogSumExps.apply(a / temperature, b) - own / temperature
 
         own = own.detach().sum(1)
         others = (a.detach().sum(1) * b.detach().sum(1)).sum(1) - own  # no sum over (P,N,N)
@@ -191,11 +194,45 @@ def _both_directions(
         )
 
 
+class _LogSumExps(Function):
+    """Mean (P,N) of the logs of the sums of exp(a @ b.mT) over its rows and over its columns.
+
+    The exponentials are taken once for both, less the largest exponent of the pair: rows and
+    columns must not be so much smaller that they vanish.
+    """
+
+    @staticmethod
+    def forward(ctx, a: Tensor, b: Tensor) -> Tensor:
+        exponent = a @ b.mT
+        largest = exponent.amax((1, 2), keepdim=True)
+        e = exponent.sub_(largest).exp_()
+        rows, columns = e.sum(2, keepdim=True), e.sum(1, keepdim=True)
+        ctx.save_for_backward(a, b, e, rows, columns)
+        return (rows.log() + columns.log().mT).squeeze(2) / 2 + largest.squeeze(2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        a, b, e, rows, columns = ctx.saved_tensors
+        half = gradient[:, :, None] / 2
+        gradient = (half / rows + half.mT / columns).mul_(e)
+        return gradient @ b, gradient.mT @ a
+
+
+def _check_temperature(temperature: float) -> None:
+    check_temperature(temperature)
+    if temperature < 0.025:
+        raise GeosetError(
+            f"temperature={temperature}: expected at least 0.025, below which exponentials vanish "
+            "in float32; 0.4 is usual"
+        )
+
+
 def _cells(points: Tensor, view: Tensor, features: Tensor, image_size: tuple[int, int]) -> Tensor:
-    """Return the cells, in (V,h,w), of the pixels that hold `points` (Q,N,2) of views (Q,)."""
+    """Return the cells, in (V,h,w), of the pixels that hold `points` (...,N,2) of views (...)."""
     (h, w), (height, width) = features.shape[-2:], image_size
     x, y = points.long().unbind(-1)
-    return (view[:, None] * h + y * h // height) * w + x * w // width
+    return (view[..., None] * h + y * h // height) * w + x * w // width
 
 
 def _pixel_centres(height: int, width: int, like: Tensor) -> Tensor:

@@ -240,8 +240,8 @@ class _SetMeans(Function):
         # Through the norm, in few parts: a temporary is as large as all features.
         parts = (tensor.chunk(8) for tensor in (gradient, cells, norm[:, None]))
         for part, cell, length in zip(*parts, strict=True):
-            unit = cell / length
-            part.sub_(unit * (part * unit).sum(1, keepdim=True)).div_(length)
+            along = (part * cell).sum(1, keepdim=True) / length.square()
+            part.sub_(cell * along).div_(length)
         return gradient.to(cells.dtype), None
 
 
