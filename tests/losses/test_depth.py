@@ -99,15 +99,20 @@ def test_the_order_of_views_does_not_matter():
 
 def test_two_processes_are_one(monkeypatch):
     predicted, depth = draw_case()
-    (expected,) = torch.autograd.grad(depth_loss(predicted, depth).loss, predicted)
-    losses = run_as_two_processes(
+    expected = depth_loss(predicted, depth)
+    found = run_as_two_processes(
         monkeypatch,
-        lambda: depth_loss(predicted[:1], depth[:1], across_ranks=True).loss,
-        lambda: depth_loss(predicted[1:], depth[1:], across_ranks=True).loss,
+        lambda: depth_loss(predicted[:1], depth[:1], across_ranks=True),
+        lambda: depth_loss(predicted[1:], depth[1:], across_ranks=True),
     )
-    mean = sum(losses) / 2
-    torch.testing.assert_close(mean, depth_loss(predicted, depth).loss)
-    torch.testing.assert_close(torch.autograd.grad(mean, predicted)[0], expected)
+    mean = (found[0].loss + found[1].loss) / 2
+    torch.testing.assert_close(mean, expected.loss)
+    gradients = (torch.autograd.grad(loss, predicted)[0] for loss in (mean, expected.loss))
+    torch.testing.assert_close(*gradients)
+    assert [terms.valid.item() for terms in found] == [98, 196]
+    for terms in found:
+        for name in TERMS[1:]:
+            torch.testing.assert_close(getattr(terms, name), getattr(expected, name))
 
 
 def test_half_precision_is_widened():

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from geoset.errors import GeosetError
-from geoset.losses.info_nce import at_least_float32
+from geoset.losses.info_nce import at_least_float32, detached_means
 from geoset.losses.ranks import global_mean
 
 
@@ -15,8 +15,8 @@ class DepthLoss(NamedTuple):
     """The depth loss of a batch; every tensor is a scalar.
 
     loss: mean of the three terms, connected to the graph; zero if no depth is valid
-    logarithm, gradient, normal: the terms, detached
-    valid: pixels with valid depth
+    logarithm, gradient, normal: the terms, detached; across ranks, means over all processes
+    valid: pixels of this process with valid depth
     """
 
     loss: Tensor
@@ -73,8 +73,11 @@ def depth_loss(predicted: Tensor, depth: Tensor, across_ranks: bool = False) -> 
         ]
         totals = torch.stack([value.where(used, 0).sum() for value, used in terms])
         counts = torch.stack([used.sum() for _, used in terms])
-        means = global_mean(totals, counts, across_ranks)
-        return DepthLoss(means.mean(), *means.detach(), counts[0])
+        return DepthLoss(
+            global_mean(totals, counts, across_ranks).mean(),
+            *detached_means(totals.detach(), counts, across_ranks),
+            counts[0],
+        )
 
 
 def _log_distance(difference: Tensor) -> Tensor:

@@ -4,9 +4,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from geoset.errors import GeosetError
-from geoset.losses.info_nce import check_temperature, unit_features
+from geoset.losses.info_nce import check_temperature, detached_means, unit_features
 from geoset.losses.ranks import global_mean
 
 
@@ -14,10 +16,12 @@ class PointLoss(NamedTuple):
     """The pixel-to-point loss of a batch; every tensor is a scalar.
 
     loss: connected to the graph, and zero if no view has a sample
-    views: views that have samples; the others count for nothing
+    views: views of this process that have samples; the others count for nothing
     chance: the loss of a network that knows nothing, the mean over views of the log of their
         number of samples
-    positive, negative: mean dot product with positives and with negatives, detached; 0 if none
+    positive, negative: mean dot product with positives and with negatives; 0 if none
+
+    The last three are detached and, across ranks, means over all processes.
     """
 
     loss: Tensor
@@ -43,8 +47,8 @@ def point_info_nce(
     across_ranks: mean over the views of all processes, see `global_mean`
 
     Features are L2-normalised here. Mean over a view's samples, then over the views that have any.
-    One direction only: points do not query pixels. Half precision is computed in float32, and
-    nothing waits for the device.
+    One direction only: points do not query pixels (the code of Pri3D takes the mean of both). Half
+    precision is computed in float32, and nothing waits for the device.
 
     Raises:
         GeosetError: an argument is of another shape, or the temperature is not positive.
@@ -52,30 +56,48 @@ def point_info_nce(
     _check(pixels, points, count)
     check_temperature(temperature)
     used = torch.arange(pixels.shape[1], device=pixels.device) < count[:, None]
-    samples = count.clamp(min=1)[:, None]
+    samples = used.sum(1)
+    has_any = samples > 0
     with torch.autocast(pixels.device.type, enabled=False):
         # Padding is zeroed first, so that not even NaN in it reaches a gradient.
         query, key = (unit_features(side.where(used[..., None], 0)) for side in (pixels, points))
-        # A view without samples keeps one key: the logarithm of no key has no gradient.
-        unused = torch.zeros_like(used, dtype=query.dtype).masked_fill(
-            torch.arange(pixels.shape[1], device=pixels.device) >= samples, -torch.inf
-        )
-        similarity = torch.baddbmm(unused[:, None], query / temperature, key.mT)
         own = (query * key).sum(-1)
-        cost = (similarity.logsumexp(-1) - own / temperature).where(used, 0)
-        has_any = count > 0
-        loss = global_mean((cost / samples).sum(), has_any.sum(), across_ranks)
+        # Views without samples keep one key: the sum over none has no logarithm.
+        keys = used.index_fill(1, used.new_zeros(1, dtype=torch.int64), True)
+        cost = _LogSumExp.apply(query / temperature, key, keys) - own / temperature
+        cost = cost.where(used, 0).sum(1) / samples.clamp(min=1)
 
-        own, total = own.detach().sum(), (query.sum(1) * key.sum(1)).detach().sum()
-        queries, views = used.sum(), has_any.sum()
-        negatives = (used.sum(1) * (used.sum(1) - 1)).sum()
+        own, every = own.detach().sum(), (query.detach().sum(1) * key.detach().sum(1)).sum()
+        totals = [samples.clamp(min=1).to(own.dtype).log().sum(), own, every - own]
+        counts = [has_any.sum(), samples.sum(), (samples * (samples - 1)).sum()]
         return PointLoss(
-            loss,
-            views,
-            samples.to(cost.dtype).log().sum() / views.clamp(min=1),
-            own / queries.clamp(min=1),
-            (total - own) / negatives.clamp(min=1),
+            global_mean(cost.sum(), has_any.sum(), across_ranks),
+            has_any.sum(),
+            *detached_means(torch.stack(totals), torch.stack(counts), across_ranks),
         )
+
+
+class _LogSumExp(Function):
+    """Logs (V,S) of the sums of exp(query @ key.mT) over the keys, of each view those `used` (V,S).
+
+    One (V,S,S) matrix is kept, and none is made on the way back.
+    """
+
+    @staticmethod
+    def forward(ctx, query: Tensor, key: Tensor, used: Tensor) -> Tensor:
+        e = (query @ key.mT).masked_fill_(~used[:, None], -torch.inf)
+        largest = e.amax(-1, keepdim=True)
+        e.sub_(largest).exp_()
+        total = e.sum(-1, keepdim=True)
+        ctx.save_for_backward(query, key, e, total)
+        return (total.log() + largest).squeeze(-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        query, key, e, total = ctx.saved_tensors
+        scale = gradient[..., None] / total
+        return e @ key * scale, e.mT @ (query * scale), None
 
 
 def _check(pixels: Tensor, points: Tensor, count: Tensor) -> None:
