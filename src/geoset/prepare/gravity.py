@@ -9,7 +9,7 @@ from geoset.geometry.mesh import face_normals
 SEARCH_ANGLE = 45.0  # degrees from the cameras' own up; there is one wall normal or floor at most
 DIRECTIONS = 4000  # on the sphere, 3 degrees apart
 SEARCH_FACES = 5_000
-TOLERANCES = (10.0, 5.0, 5.0)  # degrees, of the rounds that refine the best direction
+TOLERANCES = (10.0, *[5.0] * 5)  # degrees, of the rounds that refine the best direction
 LEVEL = 10.0  # degrees within which a face is called level, or upright
 FLOOR_SHARE = 0.05  # of the level area lies below the floor, or is it
 

@@ -2,12 +2,12 @@
 
 groups/<name>.npy   (S,) int32, the group of each set by its label, -1 = none
 groups/<name>.json  its stamp: the layer and its checksum, how it was made, how many groups there
-                    are, and a digest of the scenes that it was made for, all at once
+                    are, and a digest of the groups of all scenes that were grouped at once
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -50,19 +50,19 @@ def write_grouping(
         GeosetError: groups do not fit the layer, or a scene has another grouping of the name.
     """
     check_free(scenes, name, layer, made_by)
-    sums = {scene.name: digest(_layer_file(scene, layer))["sha256"] for scene in scenes}
-    data_set = hashlib.sha256(json.dumps([sums, made_by], sort_keys=True).encode()).hexdigest()
+    data_set = hashlib.sha256()
     for scene, group in zip(scenes, groups, strict=True):
-        if (
-            group.shape != (set_count(scene.sets(layer)),)
-            or not -1 <= group.min() <= group.max() < count
-        ):
+        sets = set_count(scene.sets(layer))
+        if group.shape != (sets,) or not ((group >= -1) & (group < count)).all():
             raise GeosetError(
-                f"{scene.path}: groups are {group.shape}, {group.min()} to {group.max()}, expected "
-                f"({set_count(scene.sets(layer))},), one for each set of layer {layer}, from -1 "
-                f"to {count - 1}"
+                f"{scene.path}: groups are {group.shape}, {group.min(initial=-1)} to "
+                f"{group.max(initial=-1)}, expected ({sets},), one for each set of layer "
+                f"'{layer}', from -1 to {count - 1}"
             )
-        values = (layer, sums[scene.name], count, made_by, data_set)
+        data_set.update(scene.name.encode() + group.astype(np.int32).tobytes())
+    for scene, group in zip(scenes, groups, strict=True):
+        checksum = digest(_layer_file(scene, layer))["sha256"]
+        values = (layer, checksum, count, made_by, data_set.hexdigest())
         file = scene.path / "groups" / f"{name}.npy"
         write_stamped(file, group.astype(np.int32), dict(zip(STAMP, values, strict=True)))
 
@@ -75,9 +75,10 @@ def check_free(scenes: Sequence[PreparedScene], name: str, layer: str, made_by: 
     """
     for scene in scenes:
         file = scene.path / "groups" / f"{name}.npy"
-        if not file.with_suffix(".json").exists():
-            continue
-        stamp = read_stamp(file, STAMP)
+        try:
+            stamp = read_stamp(file, STAMP)
+        except GeosetError:
+            continue  # absent, or half written
         if (stamp["layer"], stamp["made_by"]) != (layer, made_by):
             raise GeosetError(
                 f"{file}: groups layer '{stamp['layer']}' by {stamp['made_by']}, now asked for "
@@ -135,5 +136,5 @@ def group_count(scenes: Sequence[PreparedScene], name: str) -> int:
     return stamps[0]["count"]
 
 
-def _layer_file(scene: PreparedScene, layer: str):
+def _layer_file(scene: PreparedScene, layer: str) -> Path:
     return scene.path / "sets" / f"{layer}.npy"

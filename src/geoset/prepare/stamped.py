@@ -11,7 +11,8 @@ from geoset.files import atomic_path, atomic_write
 
 
 def write_stamped(file: Path, array: np.ndarray, stamp: dict[str, Any]) -> None:
-    """Write `array` to `file` (.npy) and `stamp` beside it, each all or nothing."""
+    """Write `array` to `file` (.npy) and `stamp` beside it; never is it beside another array."""
+    file.with_suffix(".json").unlink(missing_ok=True)
     with atomic_path(file) as temporary, temporary.open("wb") as stream:
         np.save(stream, array)
     atomic_write(file.with_suffix(".json"), json.dumps(stamp, indent=1, sort_keys=True))
