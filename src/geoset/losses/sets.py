@@ -147,8 +147,9 @@ def _similarity(
         return means @ key.mT
     drawn = torch.cat([ends[:, None], _key_sides(ends, keys)], dim=1)
     pixels = unit_features(take_rows(cells, _random_cells(matches, drawn, generator)))
-    negative = _gathered(pixels[:, 1:], counts).flatten(1, 2)
-    query = pixels[:, 0]
+    query, negative = pixels.split([1, drawn.shape[1] - 1], dim=1)
+    negative = _gathered(negative, counts).flatten(1, 2)
+    query = query.squeeze(1)
     return torch.where(positive, query @ key.mT, query @ negative.mT)
 
 
