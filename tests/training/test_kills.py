@@ -1,7 +1,6 @@
 """Runs that are ended from outside, then resumed: the same weights and the same log."""
 
 import itertools
-import multiprocessing
 import random
 import signal
 import subprocess
@@ -17,14 +16,7 @@ from geoset.training.log import read_log
 
 STEPS = 25
 PAUSE = 0.01
-
-
-@pytest.fixture(scope="module")
-def processes():
-    """Start processes from a server that has torch loaded; forking this one is not safe."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lightning_fabric", "geoset.training.loop"])
-    return context
+DEVICES = '{"devices": 2}'
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +139,7 @@ def test_data_workers_that_die_of_the_signal(tmp_path, capsys):
 @pytest.mark.slow
 def test_two_processes_stop_and_resume_together(tmp_path):
     def run(folder):
-        script = [sys.executable, toy_run.__file__, folder, str(STEPS), str(PAUSE), "2"]
+        script = [sys.executable, toy_run.__file__, str(STEPS), str(PAUSE), DEVICES, folder]
         return subprocess.Popen(script)
 
     assert run(tmp_path / "whole").wait() == 0

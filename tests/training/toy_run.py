@@ -1,9 +1,11 @@
 """A small run with all that a resumed one must restore: momentum, BatchNorm, dropout, noise.
 
-As a script: `python toy_run.py RUN STEPS SECONDS DEVICES`, see `slow_run`.
+As a script: `python toy_run.py STEPS SECONDS OPTIONS RUN ...` makes one run after the other, see
+`slow_run`; OPTIONS is JSON.
 """
 
 import itertools
+import json
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -13,6 +15,7 @@ import torch
 from safetensors.torch import save_model
 from torch import nn
 
+from geoset.training import loop
 from geoset.training.loop import train
 from geoset.training.schedule import OptimizerSettings
 from geoset.training.stage import Stage
@@ -41,8 +44,8 @@ def toy_model() -> nn.Module:
     )
 
 
-def toy_batches(first, rank, world):
-    for step in itertools.count(first):
+def toy_batches(first, rank, world, accumulate=1):
+    for step in itertools.count(first * accumulate):
         generator = torch.Generator().manual_seed(1000 * step + rank)
         x = torch.randn(16, 4, generator=generator)
         yield Batch(x, x.sum(1, keepdim=True), step)
@@ -81,17 +84,22 @@ def toy_train(out, stages=None, **options):
         torch.set_num_threads(threads)
 
 
-def slow_run(out: str | Path, steps: int, seconds: float, devices: int = 1) -> None:
-    """Train with a pause at each step and a checkpoint after it, resuming if there is a run."""
+def slow_run(out: str | Path, steps: int, seconds: float, together: int = 1, **options) -> None:
+    """Train with a pause at each batch and a checkpoint at each fetch, resuming if there is a run.
+
+    together: steps between fetches
+    """
 
     def slow_batches(first, rank, world):
-        for batch in toy_batches(first, rank, world):
+        for batch in toy_batches(first, rank, world, options.get("accumulate", 1)):
             time.sleep(seconds)
             yield batch
 
+    loop.steps_together = lambda device, accumulate: together
     stages = toy_stages(slow_batches, steps=(steps, steps))
-    toy_train(out, stages, resume=True, checkpoint_seconds=0, devices=devices)
+    toy_train(out, stages, **({"resume": True, "checkpoint_seconds": 0} | options))
 
 
 if __name__ == "__main__":
-    slow_run(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]))
+    for out in sys.argv[4:]:
+        slow_run(out, int(sys.argv[1]), float(sys.argv[2]), **json.loads(sys.argv[3]))

@@ -7,12 +7,13 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
+
+from geoset.training.chance import ChanceWatch
 
 SECONDS_BETWEEN_LINES = 10.0  # where there is no terminal
 STEPS_IN_A_RATE = 50
@@ -24,7 +25,8 @@ class Step(NamedTuple):
     step, steps: place in the run, and its length; stage_step, stage_steps: the same in the stage
     terms: named scalars, "loss" among them
     frames: images the step was made of, on all devices
-    wait_seconds: spent waiting for the batch; seconds: the whole step, the wait included
+    wait_seconds: in which the device was idle, waiting for the batch; seconds: the whole step, the
+        wait included. On CUDA the device's own times, elsewhere the program's.
     """
 
     step: int
@@ -47,7 +49,9 @@ class RunLog:
 
     def __init__(self, run: Path, done: int = 0, tensorboard: bool = True) -> None:
         path = run / "log.jsonl"
-        _cut_rows_after(path, done)
+        self._chance = ChanceWatch()
+        for row in _cut_rows_after(path, done):
+            self._chance.see(row["stage"], row)
         self._file = path.open("a")
         self._board = None
         if tensorboard:
@@ -58,18 +62,11 @@ class RunLog:
         self._live = Live(console=console) if console.is_terminal else None
         self._recent: deque[Step] = deque(maxlen=STEPS_IN_A_RATE)
         self._printed_at = -math.inf
-
-    def __enter__(self) -> "RunLog":
         if self._live:
             self._live.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Leave the terminal and the files as they should be."""
         if self._live:
             self._live.stop()
         if self._board:
@@ -81,12 +78,21 @@ class RunLog:
         terms = {k: v if math.isfinite(v) else None for k, v in step.terms.items()}
         row = {"step": step.step, "stage": step.stage, **terms, "lr": step.lr}
         row |= {"frames": step.frames, "wait_s": step.wait_seconds, "step_s": step.seconds}
+        warning = self._chance.see(step.stage, terms)
+        if warning:
+            row["warning"] = warning
+            print(f"Warning: {warning}", flush=True)
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
         if self._board:
             for name, value in (step.terms | {"lr": step.lr}).items():
                 self._board.add_scalar(f"{step.stage}/{name}", value, step.step)
 
+        self._show(step)
+
+    def _show(self, step: Step) -> None:
+        if self._recent and self._recent[-1].stage != step.stage:
+            self._recent.clear()
         self._recent.append(step)
         if self._live:
             line = Text(progress_line(self._recent), no_wrap=True, overflow="ellipsis")
@@ -104,12 +110,17 @@ class RunLog:
 
 
 def progress_line(recent: deque[Step]) -> str:
-    """Describe the last of the `recent` steps, with rates measured over all of them."""
+    """Describe the last of the `recent` steps of a stage, with rates measured over them.
+
+    The oldest is left out where there are others: where it is the first of the stage, it has also
+    started the data workers and compiled the network.
+    """
     last = recent[-1]
-    seconds = sum(step.seconds for step in recent)
-    frames = sum(step.frames for step in recent)
-    wait = sum(step.wait_seconds for step in recent)
-    left = round((last.steps - last.step) * seconds / len(recent))
+    rated = list(recent)[1:] or [last]
+    seconds = sum(step.seconds for step in rated)
+    frames = sum(step.frames for step in rated)
+    wait = sum(step.wait_seconds for step in rated)
+    left = round((last.steps - last.step) * seconds / len(rated))
     terms = dict(last.terms)
     parts = [
         f"{last.stage} {last.stage_step}/{last.stage_steps}",
@@ -128,12 +139,13 @@ def read_log(run: Path) -> list[dict]:
     return [row for row, _ in _rows(run / "log.jsonl")]
 
 
-def _cut_rows_after(path: Path, step: int) -> None:
-    """Shorten the log to the rows up to `step`."""
+def _cut_rows_after(path: Path, step: int) -> list[dict]:
+    """Shorten the log to the rows up to `step`, and return those."""
     if not path.exists():
-        return
-    kept = [end for row, end in _rows(path) if row["step"] <= step]
-    os.truncate(path, kept[-1] if kept else 0)
+        return []
+    kept = [(row, end) for row, end in _rows(path) if row["step"] <= step]
+    os.truncate(path, kept[-1][1] if kept else 0)
+    return [row for row, _ in kept]
 
 
 def _rows(path: Path) -> Iterator[tuple[dict, int]]:

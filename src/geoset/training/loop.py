@@ -1,29 +1,35 @@
-"""The training loop: stages one after the other, each with its own optimizer and schedule."""
+"""The training loop: stages one after the other, each with its own optimizer and schedule.
+
+A run folder gets `run.json` (settings, versions, hardware), `log.jsonl`, `tensorboard/`,
+`checkpoints/`, the weights after each stage, and `model.safetensors`. A run that was killed is
+taken up again with `resume`, and on a CPU ends with bitwise the same weights. SIGTERM, SIGUSR1 and
+Ctrl-C let the steps in progress end, save a checkpoint, and exit with 128 + the signal's number.
+
+Steps do not wait for the device: it is asked for its results every few steps, and only then are
+they logged, checked and saved.
+"""
 
 import math
 import signal
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from geoset.errors import GeosetError
-from geoset.files import atomic_path
-from geoset.training.checkpoint import (
-    load_checkpoint,
-    newest_checkpoint,
-    remove_checkpoints_after,
-    save_checkpoint,
-)
+from geoset.training.checkpoint import checkpoint_path, load_checkpoint
+from geoset.training.fetch import Taken, describe_bad_batches, fetch, steps_together
 from geoset.training.log import RunLog, Step
-from geoset.training.run_folder import check_run, describe_run, plan_run
+from geoset.training.processes import end_processes, on_first, start_processes
+from geoset.training.run_folder import open_run, plan_run
+from geoset.training.saver import Saver, all_finite, not_finite
 from geoset.training.schedule import (
     batchnorm_momentum,
     build_optimizer,
@@ -32,7 +38,8 @@ from geoset.training.schedule import (
     set_learning_rate,
 )
 from geoset.training.stage import Stage
-from geoset.training.stop import StopSignal
+from geoset.training.stop import StopSignal, stop_signals
+from geoset.training.timing import moment, seconds_between
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -48,195 +55,218 @@ def train(
     settings: Mapping[str, Any],
     seed: int,
     save_weights: Callable[[nn.Module, Path], None],
+    draw: Callable[[Path], None] | None = None,
     resume: bool = False,
     accelerator: str = "auto",
     devices: int = 1,
+    num_nodes: int = 1,
     precision: str = "32-true",
+    accumulate: int = 1,
+    compile: bool = False,
     checkpoint_seconds: float = 60.0,
     tensorboard: bool = True,
 ) -> Path:
     """Train `model` through `stages`, in place, and return the path of its final weights.
 
-    The run folder gets `run.json` (settings, versions, hardware), `log.jsonl`, `tensorboard/`,
-    `checkpoints/`, the weights after each stage, and `model.safetensors`. A run that was killed is
-    taken up again with `resume`, and on a CPU ends with bitwise the same weights. SIGTERM and
-    Ctrl-C let the step in progress end, save a checkpoint, and exit with 143 and 130.
-
     Args:
-        model: initialised by the caller, equally at every start.
-        stages: see `Stage`.
-        out: the run folder.
-        settings: all that the run depends on beside stages, seed and number of devices, as JSON
-            can hold it; a run is only resumed with the same.
+        model: initialised by the caller, equally at every start and in every process.
+        out: the run folder, one for all machines; see above for what it gets.
+        settings: what the run depends on beside the other arguments; resumed with the same only.
         seed: 0 or more; of the step generators and of torch's global one, which dropout uses.
-        save_weights: writes the weights that users load, given the model and a path.
+        save_weights, draw: see `Saver`.
         resume: go on with the run in `out`; where there is none, start it.
-        accelerator, devices, precision: as Lightning Fabric names them.
-        checkpoint_seconds: time between checkpoints; each stage ends with one as well.
-        tensorboard: write TensorBoard scalars.
+        accelerator, devices, num_nodes, precision: as Lightning Fabric names them.
+        accumulate: batches of each process a step; the loss is their mean.
+        compile: run the network through `torch.compile`.
 
     Raises:
         GeosetError: `out` holds a run and `resume` is off, or a run of other settings; a loss or a
-            weight is not finite; the batches of a stage run out; the disk is full.
-        SystemExit: after SIGTERM or Ctrl-C.
+            weight is not finite; the batches of a stage run out; the disk is full; processes or
+            devices are not as asked for.
+        SystemExit: after a signal; on all but the first process also where that raises.
     """
-    from lightning_fabric import Fabric
-
-    # A stage need not use every head of the model.
-    strategy = "auto" if devices == 1 else "ddp_find_unused_parameters_true"
-    fabric = Fabric(
-        accelerator=accelerator, strategy=strategy, devices=devices, precision=precision
-    )
-    run, total = Path(out), sum(stage.steps for stage in stages)
-    plan = plan_run(stages, settings, seed, fabric.world_size)
-
-    # Every process reads the folder before any of them writes to it.
-    exists = check_run(run, plan, resume)
-    checkpoint, done = (exists and newest_checkpoint(run)) or (None, 0)
-    if done == total:
-        print(f"{run} is finished: {total} of {total} steps. Nothing to resume.")
-        return run / FINAL_WEIGHTS
-    state = load_checkpoint(checkpoint, model) if checkpoint else {}
-    fabric.launch()
-    fabric.barrier()
-    if fabric.is_global_zero:
-        if exists:
-            print(f"Resuming {run} after {done} of {total} steps.")
-        else:
-            describe_run(run, plan, fabric.device)
-        remove_checkpoints_after(run, done)
-
-    network = fabric.setup_module(model)
-    log = RunLog(run, done, tensorboard) if fabric.is_global_zero else None
-    with StopSignal() as stop, log or nullcontext():
-        loop = _Loop(
-            fabric, network, run, seed, total, done, log, stop, save_weights, checkpoint_seconds
-        )
-        loop.run_stages(stages, state)
-    if fabric.world_size > 1:
-        fabric.barrier()
-        torch.distributed.destroy_process_group()
-    if loop.done < total:
-        if fabric.is_global_zero:
-            print(
-                f"Stopped after {loop.done} of {total} steps; they are saved. Run the same command "
-                "with --resume to go on."
-            )
-        raise SystemExit(128 + (stop.received or signal.SIGTERM))
+    fabric, run = start_processes(accelerator, devices, num_nodes, precision), Path(out)
+    plan = plan_run(stages, settings, seed, fabric.world_size, accumulate)
+    done = on_first(fabric, lambda: open_run(run, plan, resume, fabric.device))
+    state = load_checkpoint(checkpoint_path(run, done), model) if done else {}
+    network = fabric.setup_module(compiled(model) if compile else model)
+    saver = Saver(run, checkpoint_seconds, save_weights, draw)
+    _Loop(fabric, network, stages, saver, seed, accumulate, done).run(state, tensorboard)
     return run / FINAL_WEIGHTS
 
 
 @dataclass
 class _Loop:
-    """A run in progress, of whose `total` steps `done` are taken."""
+    """A run in progress, of whose steps `done` are taken, fetched and logged."""
 
     fabric: "Fabric"
     network: nn.Module  # the model, as Fabric wraps it
-    run: Path
+    stages: Sequence[Stage]
+    saver: Saver
     seed: int
-    total: int
+    accumulate: int
     done: int
-    log: RunLog | None  # of the first process
-    stop: StopSignal
-    save_weights: Callable[[nn.Module, Path], None]
-    checkpoint_seconds: float
+    stop: StopSignal = field(default_factory=StopSignal)
+    log: RunLog | None = None  # of the first process
     stopping: bool = False  # as all processes agree
-    saved_at: float = field(default_factory=time.monotonic)
 
-    def run_stages(self, stages: Sequence[Stage], state: Mapping[str, Any]) -> None:
+    @property
+    def total(self) -> int:
+        """Steps of the whole run."""
+        return sum(stage.steps for stage in self.stages)
+
+    def run(self, state: Mapping[str, Any], tensorboard: bool) -> None:
         """Take the steps that are left; `state` is that of the checkpoint, or empty."""
-        self.fabric.strategy.precision.load_state_dict(state.get("precision", {}))
+        first_process = self.fabric.is_global_zero
+        if self.done < self.total:
+            log = RunLog(self.saver.run, self.done, tensorboard) if first_process else None
+            with stop_signals() as self.stop, closing(log) if log else nullcontext() as self.log:
+                self._run_stages(state)
+        end_processes(self.fabric)
+        if self.done < self.total:
+            if first_process:
+                print(
+                    f"Stopped after {self.done} of {self.total} steps; they are saved. "
+                    "Run the same command with --resume to go on."
+                )
+            raise SystemExit(128 + (self.stop.received or signal.SIGTERM))
+
+    def _run_stages(self, state: Mapping[str, Any]) -> None:
+        if state:
+            self.fabric.strategy.precision.load_state_dict(state["precision"])
         start = 0
-        for index, stage in enumerate(stages):
+        for index, stage in enumerate(self.stages):
             first = self.done - start
             start += stage.steps
             if self.stopping or first >= stage.steps:
                 continue
-            optimizer = build_optimizer(self.network.module.parameters(), stage.optimizer)
+            parameters = self.network.module.parameters()
+            optimizer = build_optimizer(
+                parameters, stage.optimizer, self.fabric.device.type == "cuda"
+            )
             if first > 0:
                 optimizer.load_state_dict(state["optimizer"])
-            self._run_stage(stage, index, first, self.fabric.setup_optimizers(optimizer))
+            files = [f"stage-{stage.name}.safetensors"] + [FINAL_WEIGHTS] * (start == self.total)
+            self._run_stage(stage, index, first, self.fabric.setup_optimizers(optimizer), files)
 
-    def _run_stage(self, stage: Stage, index: int, first: int, optimizer: Optimizer) -> None:
-        """Take the steps of `stage` from `first` on."""
-        fabric, settings = self.fabric, stage.optimizer
+    def _run_stage(
+        self, stage: Stage, index: int, first: int, optimizer: Optimizer, files: Sequence[str]
+    ) -> None:
+        """Take the steps of `stage` from `first` on; at its end, save the weights as `files`."""
+        fabric, taken = self.fabric, []
         self.network.train()
         batches = iter(stage.batches(first, fabric.global_rank, fabric.world_size))
+        together = steps_together(fabric.device, self.accumulate)
         for step in range(first, stage.steps):
-            began = time.perf_counter()
+            taken.append(self._step(stage, index, step, batches, optimizer))
+            last = step + 1 == stage.steps
+            if not last and (step + 1) % together:
+                continue
+            due = self._fetch(stage, taken)
+            if due or last or self.stopping:
+                save = partial(self._save, stage, taken[-1], optimizer, files if last else [])
+                on_first(fabric, save)
+            taken = []
+            if self.stopping:
+                return
+
+    def _step(
+        self, stage: Stage, index: int, step: int, batches: Iterator[Any], optimizer: Optimizer
+    ) -> Taken:
+        """Ask the device to take a step."""
+        fabric, settings = self.fabric, stage.optimizer
+        lr = learning_rate(settings, step, stage.steps)
+        set_learning_rate(optimizer, lr)
+        set_batchnorm_momentum(self.network, batchnorm_momentum(settings, step, stage.steps))
+        terms, descriptions, waits = [], [], []
+        for part in range(self.accumulate):
+            asked = moment(fabric.device)
             batch = next(batches, None)
-            wait = time.perf_counter() - began
+            waits.append((asked, moment(fabric.device)))
             if batch is None:
                 raise GeosetError(
                     f"stage '{stage.name}': its batches ended after {step} of {stage.steps} steps; "
                     "give more data, or ask for fewer steps"
                 )
-            batch = fabric.to_device(batch)
-            lr = learning_rate(settings, step, stage.steps)
-            set_learning_rate(optimizer, lr)
-            set_batchnorm_momentum(self.network, batchnorm_momentum(settings, step, stage.steps))
-            terms = self._update(stage, index, step, batch, optimizer)
-            self.done += 1
-            if self.log:
-                seconds = time.perf_counter() - began
-                frames = stage.frames_per_batch * fabric.world_size
-                place = (self.done, self.total, stage.name, step + 1, stage.steps)
-                self.log.write(Step(*place, terms, lr, frames, wait, seconds))
-                due = time.monotonic() - self.saved_at >= self.checkpoint_seconds
-                if due or self.stopping or step + 1 == stage.steps:
-                    self._save(stage, step, batch, optimizer)
-            if self.stopping:
-                return
-
-    def _update(
-        self, stage: Stage, index: int, step: int, batch: Any, optimizer: Optimizer
-    ) -> dict[str, float]:
-        """Take one step of the optimizer; return the terms, averaged over the processes."""
-        fabric = self.fabric
-        entropy = np.random.SeedSequence([self.seed, index, step, fabric.global_rank])
-        seed = int(entropy.generate_state(1, np.uint64)[0])
-        torch.manual_seed(seed)
-        terms = stage.compute(self.network, batch, torch.Generator().manual_seed(seed))
-        # One reduction carries the terms, and whether any process was told to stop.
-        values = [*terms.values(), self.stop.received is not None]
-        values = [torch.as_tensor(v, dtype=torch.float32, device=fabric.device) for v in values]
-        *means, stopping = fabric.all_reduce(torch.stack(values).detach()).tolist()
-        self.stopping = stopping > 0
-        means = dict(zip(terms, means, strict=True))
-        if not math.isfinite(means["loss"]):
-            raise self._not_finite(f"the loss is {means['loss']}", stage, step, batch)
-        fabric.backward(terms["loss"])
+            descriptions.append(batch.describe() if hasattr(batch, "describe") else "")
+            generator = self._generator(index, step * self.accumulate + part)
+            with fabric.no_backward_sync(self.network, enabled=part + 1 < self.accumulate):
+                found = stage.compute(self.network, fabric.to_device(batch), generator)
+                fabric.backward(found["loss"] / self.accumulate)
+            terms.append({k: v.detach() if isinstance(v, Tensor) else v for k, v in found.items()})
         optimizer.step()
         optimizer.zero_grad()
-        return means
+        return Taken(step, lr, terms, descriptions, waits, moment(fabric.device))
 
-    def _save(self, stage: Stage, step: int, batch: Any, optimizer: Optimizer) -> None:
-        """Save a checkpoint; before it, at the end of a stage, the weights that users load."""
+    def _generator(self, index: int, batch: int) -> torch.Generator:
+        """Return the generator of the stage's `batch`; seed torch's global one equally."""
+        entropy = np.random.SeedSequence([self.seed, index, batch, self.fabric.global_rank])
+        seed = int(entropy.generate_state(1, np.uint64)[0])
+        torch.manual_seed(seed)
+        return torch.Generator(self.fabric.device).manual_seed(seed)
+
+    def _fetch(self, stage: Stage, taken: Sequence[Taken]) -> bool:
+        """Wait for the steps `taken`, check and log them; return whether a checkpoint is due."""
+        due = self.fabric.is_global_zero and self.saver.due()
+        told = self.stop.received is not None
+        means, (self.stopping, due) = fetch(self.fabric, taken, told, due)
+        for step, terms in zip(taken, means, strict=True):
+            if not math.isfinite(terms["loss"]):
+                self._fail(stage, step, terms["loss"])
+            self.done += 1
+            if self.log:
+                self._log_step(stage, step, terms)
+        return due
+
+    def _log_step(self, stage: Stage, taken: Taken, terms: Mapping[str, float]) -> None:
+        self.log.write(
+            Step(
+                self.done,
+                self.total,
+                stage.name,
+                taken.step + 1,
+                stage.steps,
+                terms,
+                taken.lr,
+                frames=stage.frames_per_batch * self.accumulate * self.fabric.world_size,
+                wait_seconds=sum(seconds_between(*wait) for wait in taken.waits),
+                seconds=seconds_between(taken.waits[0][0], taken.ended),
+            )
+        )
+
+    def _fail(self, stage: Stage, taken: Taken, loss: float) -> None:
+        """Raise what is to be said of a loss that is not finite."""
+        batches = describe_bad_batches(self.fabric, taken)
+        what = f"{_place(stage, taken)}: the loss is {loss}, with a learning rate of {taken.lr:.3g}"
+
+        def fail() -> None:
+            raise not_finite(self.saver.run, what, batches)
+
+        on_first(self.fabric, fail)
+
+    def _save(self, stage: Stage, taken: Taken, optimizer: Optimizer, files: Sequence[str]) -> None:
         model = self.network.module
-        if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
-            raise self._not_finite("it made a weight infinite or NaN", stage, step, batch)
-        names = [f"stage-{stage.name}.safetensors"] if step + 1 == stage.steps else []
-        names += [FINAL_WEIGHTS] if self.done == self.total else []
-        for name in names:
-            with atomic_path(self.run / name) as path:
-                self.save_weights(model, path)
+        if not all_finite(model):
+            # A step before this one would have shown in this one's loss.
+            what = f"{_place(stage, taken)}: it made a weight infinite or NaN"
+            raise not_finite(self.saver.run, what, "; ".join(filter(None, taken.batches)))
         self.log.sync()
         state = {
             "optimizer": optimizer.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
         }
-        save_checkpoint(self.run, self.done, model, state)
-        self.saved_at = time.monotonic()
+        self.saver.save(self.done, model, state, files)
 
-    def _not_finite(self, what: str, stage: Stage, step: int, batch: Any) -> GeosetError:
-        describe = getattr(batch, "describe", None)
-        of_batch = f" Its batch: {describe()}." if describe else ""
-        newest = newest_checkpoint(self.run)
-        kept = (
-            f"The last good checkpoint is {newest[0]}." if newest else "No checkpoint exists yet."
-        )
-        return GeosetError(
-            f"stage '{stage.name}', step {step + 1} of {stage.steps}: {what}.{of_batch} {kept} "
-            f"Start again with a lower learning rate (lr is {stage.optimizer.lr:g}) in another "
-            "folder (--out); or mend what is wrong with the data, and continue with --resume."
-        )
+
+def _place(stage: Stage, taken: Taken) -> str:
+    return f"stage '{stage.name}', step {taken.step + 1} of {stage.steps}"
+
+
+def compiled(model: nn.Module) -> nn.Module:
+    """Return `model` behind torch.compile, which Fabric applies outside of its own wrapper.
+
+    The momentum of BatchNorm is a constant of a compiled graph, and the schedule of Pri3D takes ten
+    values: beyond torch's limit of 8 graphs, the network would silently run uncompiled.
+    """
+    torch._dynamo.config.recompile_limit = max(16, torch._dynamo.config.recompile_limit)
+    return torch.compile(model)

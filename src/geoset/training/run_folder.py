@@ -13,16 +13,22 @@ import torch
 from geoset import __version__
 from geoset.errors import GeosetError
 from geoset.files import atomic_write
+from geoset.training.checkpoint import newest_checkpoint, remove_checkpoints_after
 from geoset.training.stage import Stage
 
 
 def plan_run(
-    stages: Sequence[Stage], settings: Mapping[str, Any], seed: int, devices: int
+    stages: Sequence[Stage],
+    settings: Mapping[str, Any],
+    seed: int,
+    processes: int,
+    accumulate: int,
 ) -> dict[str, Any]:
     """Return what a run is a function of, beside code and data, as JSON holds it."""
     plan = {
         "seed": seed,
-        "devices": devices,
+        "processes": processes,
+        "accumulate": accumulate,
         "stages": [
             {"name": stage.name, "steps": stage.steps, "optimizer": asdict(stage.optimizer)}
             for stage in stages
@@ -30,6 +36,28 @@ def plan_run(
         "settings": dict(settings),
     }
     return json.loads(json.dumps(plan))
+
+
+def open_run(run: Path, plan: dict[str, Any], resume: bool, device: torch.device) -> int:
+    """Make `run` ready to be trained in; return how many of its steps are taken.
+
+    run, plan, resume: as for `check_run`; device: what it trains on, for `run.json`.
+
+    Raises:
+        GeosetError: as `check_run`.
+    """
+    done, total = 0, sum(stage["steps"] for stage in plan["stages"])
+    if check_run(run, plan, resume):
+        _, done = newest_checkpoint(run) or (None, 0)
+        print(
+            f"{run} is finished: {total} of {total} steps. Nothing to resume."
+            if done == total
+            else f"Resuming {run} after {done} of {total} steps."
+        )
+    else:
+        describe_run(run, plan, device)
+    remove_checkpoints_after(run, done)
+    return done
 
 
 def check_run(run: Path, plan: dict[str, Any], resume: bool) -> bool:

@@ -19,12 +19,16 @@ class Stage:
     steps: how many
     optimizer: of this stage alone; it starts afresh
     batches: called with (first step of the stage to yield, rank, number of processes), yields the
-        batches from that step on. A batch must be a function of the seed, its step and the rank
-        alone. It is tensors in any nesting of dicts, lists and named tuples, or has a method
-        `to(device)` that returns it moved. If it has a method `describe()`, errors quote that.
+        batches from that step on, `accumulate` of them a step. A batch must be a function of the
+        seed, its place in that order and the rank alone. It is tensors in any nesting of dicts,
+        lists and named tuples, or has a method `to(device)` that returns it moved. If it has a
+        method `describe()`, errors quote that.
     compute: called with (model, batch, generator), returns named scalars: "loss", to be minimised,
-        and whatever else is to be logged, the same names at every step. The generator lives on the
-        CPU, and is seeded by seed, stage, step and rank. Call the model itself, not its parts.
+        and whatever else is to be logged, the same names at every step: tensors on the model's
+        device, or numbers. A term called ".../chance" is relative to the loss of a network that
+        knows nothing: a run that stays at 1 is warned of. The generator lives on the model's
+        device, and is seeded by seed, stage, place of the batch and rank. Call the model itself,
+        not its parts; wait for nothing (`.item()`, masks as indices): steps are queued.
     frames_per_batch: images in one batch of one process
 
     Raises:

@@ -2,49 +2,58 @@
 
 import signal
 import threading
-from types import FrameType, TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+# SLURM ends a job with SIGTERM; SIGUSR1 is what its users let it send ahead of a time limit
+# (`--signal=USR1@300`).
+SIGNALS = [
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)
+]
 
 
+@dataclass
 class StopSignal:
-    """Remembers SIGTERM or Ctrl-C while the block runs; a second Ctrl-C leaves at once.
+    """The signal that asked for an end, if one did."""
+
+    received: int | None = None
+
+
+@contextmanager
+def stop_signals() -> Iterator[StopSignal]:
+    """Remember SIGTERM, SIGUSR1 or Ctrl-C while the block runs; a second Ctrl-C leaves at once.
 
     Data workers inherit the handler, so that a Ctrl-C, which reaches them too, leaves the step in
     progress its data. A SIGTERM to the whole job does end them: their deaths must not break that
     step, and if the run is waiting for their data, it stops where it is.
 
     Raises:
-        SystemExit: on leaving the block with a RuntimeError after a signal.
+        SystemExit: a RuntimeError left the block after a signal.
     """
+    stop, former = StopSignal(), {}
 
-    def __init__(self) -> None:
-        self.received: int | None = None
-        self._former = {}
-
-    def __enter__(self) -> "StopSignal":
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._former[number] = signal.signal(number, self._receive)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for number, handler in self._former.items():
-            signal.signal(number, handler)
-        if self.received and isinstance(error, RuntimeError):
-            print(
-                f"Stopped between two checkpoints ({error}). Run the same command with --resume to "
-                "go on from the last one."
-            )
-            raise SystemExit(128 + self.received) from error
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT and self.received == signal.SIGINT:
+    def receive(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and stop.received == signal.SIGINT:
             raise KeyboardInterrupt
-        self.received = number
-        if signal.SIGCHLD not in self._former:
+        stop.received = number
+        if signal.SIGCHLD not in former:
             # torch raises from this one when a data worker ends.
-            self._former[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
+            former[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    if threading.current_thread() is threading.main_thread():
+        former.update({number: signal.signal(number, receive) for number in SIGNALS})
+    try:
+        yield stop
+    except RuntimeError as error:
+        if not stop.received:
+            raise
+        print(
+            f"Stopped between two checkpoints ({error}). Run the same command with --resume to "
+            "go on from the last one."
+        )
+        raise SystemExit(128 + stop.received) from error
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -1,0 +1,109 @@
+"""The processes of a run: started by Lightning Fabric, torchrun or SLURM; acting and ending as one.
+
+One process drives one device. Fabric starts the processes of a single machine itself; where
+torchrun or SLURM has started them, it recognises that by their environment variables.
+"""
+
+import atexit
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+
+from geoset.errors import GeosetError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+T = TypeVar("T")
+
+
+def start_processes(accelerator: str, devices: int, num_nodes: int, precision: str) -> "Fabric":
+    """Start, or join, `devices` processes on each of `num_nodes` machines; wait for all of them.
+
+    Raises:
+        GeosetError: torchrun or SLURM started another number of processes; the machine lacks what
+            is asked for.
+    """
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins import MixedPrecision
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+    _check_launcher(devices, num_nodes)
+    # A stage need not use every head of the model.
+    strategy = "auto" if devices * num_nodes == 1 else "ddp_find_unused_parameters_true"
+    asked = {"accelerator": accelerator, "devices": devices, "num_nodes": num_nodes}
+    on_cpu = accelerator == "cpu" or (
+        accelerator == "auto" and not torch.accelerator.is_available()
+    )
+    # Fabric would compute in bf16 instead; torch does have fp16 on a CPU.
+    plugin = MixedPrecision(precision, "cpu") if on_cpu and precision == "16-mixed" else None
+    formats = {"plugins": plugin} if plugin else {"precision": precision}
+    atexit.unregister(_part)  # of a former run; while this one lasts, an error leaves at once
+    try:
+        fabric = Fabric(strategy=strategy, **asked, **formats)
+        fabric.launch()
+    except (ValueError, RuntimeError, MisconfigurationException) as error:
+        wanted = ", ".join(f"{name} {value}" for name, value in asked.items())
+        raise GeosetError(
+            f"cannot start with {wanted}, precision {precision}: {error} Choose others with "
+            "--accelerator, --devices, --num-nodes, --precision."
+        ) from error
+    return fabric
+
+
+def on_first(fabric: "Fabric", work: Callable[[], T]) -> T:
+    """Do `work` on the first process alone, and return its result on all.
+
+    Raises:
+        GeosetError: `work` raised it; the other processes end with exit code 1, without a word.
+    """
+    result, failure = None, None
+    if fabric.is_global_zero:
+        try:
+            result = work()
+        except GeosetError as error:
+            failure = error
+    result, failed = fabric.broadcast((result, failure is not None))
+    if failed:
+        end_processes(fabric)
+        raise failure or SystemExit(1)
+    return result
+
+
+def end_processes(fabric: "Fabric") -> None:
+    """Wait until all processes are here. They part at exit, for that each waits for the others too.
+
+    A process that just leaves makes others abort now and then; and one that has left its group
+    cannot form another under torchrun, for a next run.
+    """
+    if fabric.world_size > 1:
+        fabric.barrier()
+        atexit.register(_part)
+
+
+def _part() -> None:
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+
+
+def _check_launcher(devices: int, num_nodes: int) -> None:
+    """Compare what is asked for with the processes that torchrun or SLURM started."""
+    from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+
+    if TorchElasticEnvironment.detect():
+        launcher, variable = "torchrun", "WORLD_SIZE"
+        cure = f"torchrun --nnodes {num_nodes} --nproc-per-node {devices}"
+    elif SLURMEnvironment.detect():
+        launcher, variable = "SLURM", "SLURM_NTASKS"
+        cure = f"srun --nodes {num_nodes} --ntasks-per-node {devices}"
+    else:
+        return
+    started = int(os.environ[variable])
+    if started != devices * num_nodes:
+        raise GeosetError(
+            f"{launcher} started {started} processes ({variable}), but {devices} devices on each "
+            f"of {num_nodes} machines take {devices * num_nodes}. Start with `{cure}`, or set "
+            "--devices (a machine) and --num-nodes to what was started."
+        )
