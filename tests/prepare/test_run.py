@@ -129,7 +129,7 @@ def test_pixel_matches_see_the_same_place(box):
     matches = match_pixels(
         depth, K, poses, torch.from_numpy(box.pairs), generator=torch.Generator().manual_seed(0)
     )
-    assert matches.pair.tolist() == list(range(len(box.pairs)))
+    assert (matches.available > 0).all()
     for pair, (first, second) in enumerate(box.pairs):
         landing, matched = landing_in_closed_form(first, second)
         # half a millimetre of stored depth decides at the border of the image
