@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "geometry": set(),
     "scans": {"geometry"},
     "prepare": {"geometry", "scans"},
-    "data": {"geometry", "scans", "prepare.scene"},
+    "data": {"geometry", "scans", "prepare.scene", "prepare.groups"},
     "models": set(),
     "losses": set(),
     "training": set(),

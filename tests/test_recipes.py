@@ -35,7 +35,9 @@ def test_the_paper_recipe():
         assert (optimizer.schedule, optimizer.power) == ("poly", 0.9)
         assert optimizer.batchnorm_decay
     assert paper.model == ModelSettings("resnet50", None, width=1.0, weights="imagenet")
-    assert paper.geo == GeoSettings("projection", samples=1024, channels=64, width=1.0)
+    assert paper.geo == GeoSettings(
+        "projection", samples=1024, voxel_size=0.02, channels=64, width=1.0
+    )
     assert (paper.batch_pairs, paper.accumulate, paper.temperature) == (64, 1, 0.4)
     assert (paper.aggregation, paper.keys, paper.negatives) == ("mean", "other_view", "batch")
     assert (paper.layers, paper.layer_weights, paper.groups) == (("geometric",), (), None)
@@ -76,7 +78,7 @@ def test_small_scale_keeps_the_losses():
         stage.weights for stage in RECIPES["paper"].stages
     ]
     assert [(stage.steps, stage.epochs) for stage in small.stages] == [(7, None)] * 2
-    assert small.geo == replace(RECIPES["paper"].geo, samples=512, width=0.25)
+    assert small.geo == GeoSettings("projection", 512, voxel_size=0.05, channels=64, width=0.125)
     assert (small.model.weights, small.batch_pairs) == ("scratch", 4)
 
 
@@ -123,7 +125,7 @@ def test_the_command_line_offers_every_recipe():
         (Photometric, {"hue": 0.6}, "hue is 0.6; expected a number in 0..0.5"),
         (Photometric, {"blur_sigma": (0.0, 2.0)}, "blur_sigma is 0.0, 2.0; expected 0 < lowest"),
         (GeoSettings, {"samples": 0}, "geo.samples is 0, expected 1 or more"),
-        (GeoSettings, {"width": 0.0}, "geo.width is 0.0, expected a number above 0"),
+        (GeoSettings, {"width": 0.0}, "geo.width is 0.0, expected above 0"),
         (Hardware, {"nodes": 0}, "nodes is 0, expected 1 or more"),
         (Hardware, {"devices": 0}, "devices is 0, expected 1 or more"),
         (Hardware, {"workers": -1}, "workers is -1, expected 0 or more"),

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from geoset.errors import GeosetError
+from geoset.prepare.groups import group_count, read_groups
 from geoset.prepare.scene import PreparedScene, look_up
 
 SCENE_STRIDE = 2**32  # an id of a layer whose labels mean nothing in other scenes
@@ -165,8 +166,8 @@ class PairBatches(Dataset):
         }
         if not self.groups:
             return set_ids, {}
-        groups = torch.from_numpy(np.stack([self.groups.ids(*each) for each in maps]))
-        return set_ids, {self.groups.layer: groups}
+        groups = [self.groups.ids(*each) for each in maps]
+        return set_ids, {self.groups.layer: torch.from_numpy(np.stack(groups))}
 
 
 class _Layer:
@@ -194,6 +195,27 @@ class _Layer:
             return np.full(vertex_map.shape, -1, np.int64)
         labels = look_up(self._labels[scene], vertex_map).astype(np.int64)
         return np.where(labels >= 0, labels + scene * self._stride, -1)
+
+
+class _Groups:
+    """A grouping of the sets of all scenes."""
+
+    def __init__(self, name: str, scenes: Sequence[PreparedScene], layers: Sequence[str]) -> None:
+        group_count(scenes, name)  # raises unless it is one grouping of them all
+        layer_and_groups = [read_groups(scene, name) for scene in scenes]
+        self.layer = layer_and_groups[0][0]
+        if self.layer not in layers:
+            raise GeosetError(
+                f"groups {name}: are of the sets of layer '{self.layer}', which is not trained on "
+                f"({', '.join(layers)}); give --layers {self.layer}, or other groups"
+            )
+        self._scenes = scenes
+        self._groups = [groups for _, groups in layer_and_groups]
+
+    def ids(self, scene: int, vertex_map: np.ndarray) -> np.ndarray:
+        """Return the group of each pixel's set, (H,W) int64, -1 = none."""
+        labels = look_up(self._scenes[scene].sets(self.layer), vertex_map)
+        return look_up(self._groups[scene], labels).astype(np.int64)
 
 
 def batches_from(

@@ -1,7 +1,7 @@
 """The coloured surface around each view, as voxels, and which pixels see which of them."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,8 +15,7 @@ PROJECTION_TOLERANCE = 0.2  # metres between a voxel's centre and the depth of i
 MATCHES = ("visible", "projection")
 
 
-@dataclass(frozen=True)
-class PointBatch:
+class PointBatch(NamedTuple):
     """The N voxels around V views, one view after the other, and S samples of matches a view.
 
     voxels: (N,3) int32, cells counted from the low corner of the view's box
@@ -33,20 +32,6 @@ class PointBatch:
     pixel: Tensor
     voxel: Tensor
     count: Tensor
-
-    def to(self, device: torch.device) -> "PointBatch":
-        """Return the batch on `device`."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pin_memory(self) -> "PointBatch":
-        """Return the batch in page-locked memory (called by DataLoader)."""
-        return self._map(Tensor.pin_memory)
-
-    def __len__(self) -> int:
-        return len(self.count)
-
-    def _map(self, change: Callable[[Tensor], Tensor]) -> "PointBatch":
-        return replace(self, **{f.name: change(getattr(self, f.name)) for f in fields(self)})
 
 
 class PointSampler:

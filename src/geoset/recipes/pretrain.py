@@ -32,6 +32,8 @@ class GeoSettings:
     """which voxel a pixel sees: by the vertex map, or by Pri3D's projection within 0.2 m"""
     samples: int = 1024
     """distinct voxels drawn a view"""
+    voxel_size: float = 0.02
+    """edge in metres of the cells that the 3D network sees the surface in"""
     channels: int = 64
     """of the space in which pixels and points are compared"""
     width: float = 1.0
@@ -40,7 +42,8 @@ class GeoSettings:
     def __post_init__(self) -> None:
         for name in ("samples", "channels"):
             require(getattr(self, name) >= 1, f"geo.{name} is {getattr(self, name)}", "1 or more")
-        require(self.width > 0, f"geo.width is {self.width}", "a number above 0")
+        for name in ("voxel_size", "width"):
+            require(getattr(self, name) > 0, f"geo.{name} is {getattr(self, name)}", "above 0")
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,27 @@
-"""Pre-train an image network on prepared scenes: stage 1 on pixels, stage 2 on sets."""
+"""Pre-train an image network on prepared scenes, stage after stage."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from geoset.data.augment import augment
-from geoset.data.pairs import PairBatch, PairBatches, batches_from
+from geoset.data.pairs import PairBatches, batches_from
+from geoset.data.points import PointSampler
 from geoset.errors import GeosetError
-from geoset.evaluation.features import effective_rank, sample_cells
-from geoset.losses import match_pixels, set_info_nce, view_loss
+from geoset.models.initial import load_initial
 from geoset.models.load import save_model
-from geoset.models.resunet import ResUNet
+from geoset.models.network import build_network
+from geoset.models.pretraining import PretrainNetwork
 from geoset.prepare.scene import PreparedScene, digest, find_scenes
 from geoset.recipes import Hardware, PretrainRecipe, StageSettings
-from geoset.training.loop import Stage, train
-
-RANK_SAMPLE = 1024  # feature vectors that the effective rank is measured on
+from geoset.reports.charts import draw_curves
+from geoset.tasks.pretrain_step import compute_losses, finish_batch
+from geoset.training.log import read_log
+from geoset.training.loop import train
+from geoset.training.stage import Stage
 
 
 def pretrain(
@@ -38,122 +39,133 @@ def pretrain(
     continues with `resume`, and on a CPU with as many threads ends with the same weights, bitwise.
 
     Raises:
-        GeosetError: no scene, no pairs, a run in `out` that `resume` does not fit, a loss that is
-            not finite.
+        GeosetError: no scene, no pairs, no depth for a loss that needs it, a run in `out` that
+            `resume` does not fit, a loss that is not finite.
     """
     hardware = hardware or Hardware()
-    scenes = find_scenes(list(prepared))
-    if recipe.batch_pairs % hardware.devices:
-        raise GeosetError(
-            f"batch_pairs is {recipe.batch_pairs}, expected a multiple of the number of devices, "
-            f"{hardware.devices}"
-        )
-    batches = PairBatches(scenes, recipe.batch_pairs // hardware.devices, seed, recipe.layer)
-    steps_per_epoch = max(1, batches.steps_per_epoch // hardware.devices)
-    torch.manual_seed(seed)
-    # Convolutions in this memory layout are 1.1 to 1.4 times as fast on a CPU.
-    model = ResUNet(**asdict(recipe.model)).to(memory_format=torch.channels_last)
-    stages = _stages(recipe, batches, steps_per_epoch, hardware.workers)
-    print(
-        f"{len(scenes)} scenes, {len(batches.pairs)} pairs, {steps_per_epoch} steps an epoch; "
-        + ", ".join(f"stage {stage.name}: {stage.steps} steps" for stage in stages)
-    )
+    scenes = [PreparedScene(path) for path in find_scenes(list(prepared))]
+    _check_depth(scenes, recipe)
+    network, report = build_pretraining(recipe, seed)
+    print(report)
+    ranks = hardware.devices * hardware.nodes
+    stages = stages_of(recipe, scenes, network, seed, ranks=ranks, workers=hardware.workers)
     return train(
-        model,
+        network,
         stages,
         out,
         settings={
             "recipe": asdict(recipe),
-            "scenes": {scene.name: _contents(scene, recipe.layer) for scene in batches.scenes},
+            "scenes": {scene.name: _contents(scene, recipe) for scene in scenes},
         },
         seed=seed,
-        save_weights=save_model,
+        save_weights=lambda network, path: save_model(network.image, path),
         resume=resume,
         accelerator=hardware.accelerator,
         devices=hardware.devices,
+        num_nodes=hardware.nodes,
         precision=recipe.precision,
+        accumulate=recipe.accumulate,
+        compile=hardware.compile,
         checkpoint_seconds=hardware.checkpoint_seconds,
+        draw=lambda run: draw_curves(read_log(run), run / "curves.png"),
     )
 
 
-def _stages(
-    recipe: PretrainRecipe, batches: PairBatches, steps_per_epoch: int, workers: int
+def build_pretraining(recipe: PretrainRecipe, seed: int) -> tuple[PretrainNetwork, str]:
+    """Return the network as it is before the first step, and a line on its weights."""
+    torch.manual_seed(seed)
+    model = recipe.model
+    image = build_network(model.encoder, model.out_channels, model.width)
+    report = load_initial(image, model.weights)
+    network = PretrainNetwork(
+        image,
+        depth=recipe.uses("depth"),
+        geo_channels=recipe.geo.channels if recipe.uses("geo") else None,
+        geo_width=recipe.geo.width,
+    )
+    # Convolutions in this memory layout are 1.1 to 1.4 times as fast on a CPU.
+    return network.to(memory_format=torch.channels_last), report
+
+
+def _check_depth(scenes: Sequence[PreparedScene], recipe: PretrainRecipe) -> None:
+    without = [scene.name for scene in scenes if not scene.has_depth]
+    wanted = [term for term in ("view", "depth") if recipe.uses(term)]
+    if wanted and len(without) == len(scenes):
+        raise GeosetError(
+            f"none of the {len(scenes)} scenes has depth images, which the losses "
+            f"{' and '.join(wanted)} need. Set their weights to 0 (--stages.0.{wanted[0]} 0), or "
+            "train on sets alone (--recipe sets_only)"
+        )
+    if wanted and without:
+        print(f"{len(without)} of {len(scenes)} scenes have no depth images: {', '.join(without)}")
+
+
+def stages_of(
+    recipe: PretrainRecipe,
+    scenes: Sequence[PreparedScene],
+    network: PretrainNetwork,
+    seed: int,
+    *,
+    ranks: int = 1,
+    workers: int = 0,
 ) -> list[Stage]:
+    """Return what the engine is to do in each stage of `recipe`, shared by `ranks` processes."""
+    cameras = [scene.camera(0) for scene in scenes]
+    feature_sizes = {
+        (camera.height, camera.width): network.image.feature_size(camera.height, camera.width)
+        for camera in cameras
+    }
     stages, before = [], 0
     for settings in recipe.stages:
-        steps = settings.steps or max(1, round(settings.epochs * steps_per_epoch))
+        sampler = None
+        if settings.geo:
+            geo = recipe.geo
+            sampler = PointSampler(scenes, geo.matches, geo.samples, geo.voxel_size)
+        batches = PairBatches(
+            scenes,
+            recipe.batch_pairs,
+            seed,
+            parts=ranks * recipe.accumulate,
+            layers=recipe.layers if settings.sets else (),
+            groups=recipe.groups if settings.sets else None,
+            finish=partial(finish_batch, recipe, feature_sizes, sampler, seed),
+        )
+        steps = settings.steps or max(1, round(settings.epochs * batches.steps_per_epoch))
+        if not stages:
+            print(
+                f"{len(scenes)} scenes, {len(batches.pairs)} pairs, {batches.steps_per_epoch} "
+                "steps an epoch"
+            )
+        print(f"stage {settings.name}: {steps} steps of {_weights(settings)}")
         stages.append(
             Stage(
                 name=settings.name,
                 steps=steps,
                 optimizer=settings.optimizer,
                 batches=partial(_batches, batches, before, steps, workers),
-                compute=partial(compute_losses, recipe, settings),
-                frames_per_batch=2 * batches.batch_pairs,
+                compute=partial(compute_losses, recipe, settings, ranks > 1),
+                frames_per_batch=2 * recipe.batch_pairs // batches.parts,
             )
         )
         before += steps
     return stages
 
 
-def _contents(scene: PreparedScene, layer: str) -> dict[str, dict]:
-    file = f"sets/{layer}.npy"
-    return scene.info["files"] | {file: digest(scene.path / file)}
+def _weights(settings: StageSettings) -> str:
+    return ", ".join(f"{weight:g} x {term}" for term, weight in settings.weights.items() if weight)
+
+
+def _contents(scene: PreparedScene, recipe: PretrainRecipe) -> dict[str, dict]:
+    """Return sizes and checksums of what a run reads of a scene."""
+    files = []
+    if recipe.uses("sets"):
+        files += [f"sets/{layer}.npy" for layer in recipe.layers if layer in scene.layers]
+        files += [f"groups/{recipe.groups}.npy"] if recipe.groups else []
+    return scene.info["files"] | {file: digest(scene.path / file) for file in files}
 
 
 def _batches(
     batches: PairBatches, before: int, steps: int, workers: int, first: int, rank: int, ranks: int
-) -> Any:
-    # Stage 2 goes on in the sequence of pairs where stage 1 left it.
+) -> Iterator[Any]:
+    # A stage goes on in the sequence of pairs where the one before left it.
     return batches_from(batches, before + first, before + steps, rank, ranks, workers)
-
-
-def compute_losses(
-    recipe: PretrainRecipe,
-    stage: StageSettings,
-    model: nn.Module,
-    batch: PairBatch,
-    generator: torch.Generator,
-) -> dict[str, Tensor | float]:
-    """Return the weighted loss of a batch and what to log beside it."""
-    images = augment(batch.images, generator, recipe.augmentation)
-    features = model(images.contiguous(memory_format=torch.channels_last))
-    terms: dict[str, Tensor | float] = {"loss": features.new_zeros(())}
-    if stage.view > 0:
-        matches = match_pixels(
-            batch.depth,
-            batch.K,
-            batch.world_from_camera,
-            batch.view_pairs,
-            samples=recipe.pixel_samples,
-            generator=generator,
-        )
-        found = view_loss(
-            features, matches, batch.depth.shape[1:], batch.view_pairs, recipe.temperature
-        )
-        terms["loss"] = terms["loss"] + stage.view * found.loss
-        terms |= _describe("view", found) | {"pairs without match": found.empty_pairs}
-    if stage.sets > 0:
-        found = set_info_nce(
-            features,
-            batch.set_ids(),
-            batch.view_pairs,
-            temperature=recipe.temperature,
-            min_pixels=recipe.min_pixels,
-            aggregation=recipe.aggregation,
-            keys=recipe.keys,
-            generator=generator,
-        )
-        terms["loss"] = terms["loss"] + stage.sets * found.loss
-        terms |= _describe("sets", found) | {"sets/pair": found.matches / len(batch.view_pairs)}
-    terms["rank"] = effective_rank(sample_cells(features, RANK_SAMPLE, generator))
-    return terms
-
-
-def _describe(name: str, found: Any) -> dict[str, Tensor]:
-    chance = found.chance.clamp(min=1e-6)
-    return {
-        f"{name}/chance": found.loss.detach() / chance,
-        "positive": found.positive,
-        "negative": found.negative,
-    }
