@@ -180,6 +180,29 @@ def test_files_that_do_not_fit(folder, tmp_path, wrong, text):
     assert not (folder / "a/groups").exists()
 
 
+def test_nothing_is_grouped(folder, tmp_path):
+    scenes = open_scenes(folder)
+    for scene in scenes:
+        np.save(tmp_path / f"{scene.name}.npy", np.full(scene.info["sets"], -1))
+    expected = f"by file:{tmp_path}, no set of layer 'geometric' is in any group"
+    with pytest.raises(GeosetError, match=re.escape(expected)):
+        run(folder, by=f"file:{tmp_path}")
+
+
+def test_only_sets_that_no_pixel_sees_are_grouped(folder, tmp_path):
+    scenes, counts = open_scenes(folder), []
+    for scene in scenes:
+        groups = np.zeros(scene.info["sets"], int)
+        for i in range(len(scene)):
+            groups[np.setdiff1d(scene.set_map(i), [-1])] = -1
+        counts.append((groups == 0).sum())
+        np.save(tmp_path / f"{scene.name}.npy", groups)
+    _, printed = run(folder, by=f"file:{tmp_path}")
+    total = sum(scene.info["sets"] for scene in scenes)
+    assert 0 < sum(counts) < total
+    assert f"'file': {sum(counts)} of {total} sets in 1 groups; not in one: 0 that" in printed
+
+
 @pytest.mark.parametrize("size", [(6, 8), (5, 7), (12, 16)])
 def test_features_of_pixels_are_summed_by_set(size):
     """Pixel (y, x) has the feature of cell (y*h//H, x*w//W); H, W no multiples of h, w too."""

@@ -33,7 +33,7 @@ def group_sheet(rows: Sequence[tuple[str, Sequence[Example]]], layer: str) -> Im
     The set is bright and outlined in its surroundings, which are dim and grey.
     """
     height, width = TILE
-    columns = max(len(examples) for _, examples in rows)
+    columns = max((len(examples) for _, examples in rows), default=0)
     size = columns * (width + MARGIN) + MARGIN, len(rows) * (height + CAPTION + MARGIN) + MARGIN
     sheet = Image.new("RGB", size, PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=13)

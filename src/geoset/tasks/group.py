@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from geoset.errors import GeosetError
 from geoset.evaluation.groups import GroupScore, score_groups
 from geoset.files import atomic_path
 from geoset.prepare.descriptors import SeenSets, see_sets
@@ -77,6 +78,8 @@ def group(
         grouping = by_features(scenes, seen, settings, Path(argument), console)
     else:
         grouping = by_geometry(scenes, seen, settings, workers, console)
+    if grouping.count == 0:
+        raise GeosetError(f"by {settings.by}, no set of layer '{settings.layer}' is in any group")
     write_grouping(scenes, name, settings.layer, grouping.groups, grouping.count, made_by)
     scores = _scores(scenes, seen, grouping, settings.layer)
     picture = out or Path(prepared[0]) / f"groups-{name}.png"

@@ -96,7 +96,7 @@ def by_layer(scenes: Sequence[PreparedScene], layer: str, classes: str) -> Group
             )
         labels = scene.sets(layer)
         groups.append(majority_of_sets(labels, scene.sets(classes), set_count(labels)))
-    return Grouping(groups, _largest(groups) + 1)
+    return Grouping(groups, max(set_count(group) for group in groups))
 
 
 def by_file(scenes: Sequence[PreparedScene], layer: str, folder: Path) -> Grouping:
@@ -121,7 +121,7 @@ def by_file(scenes: Sequence[PreparedScene], layer: str, folder: Path) -> Groupi
                 f"integers from -1, one for each set of layer '{layer}' by its label"
             )
         groups.append(group)
-    return Grouping(groups, _largest(groups) + 1)
+    return Grouping(groups, max(set_count(group) for group in groups))
 
 
 def _describe(
@@ -156,10 +156,6 @@ def _split(clusters: np.ndarray, usable: Sequence[np.ndarray]) -> list[np.ndarra
         start += use.sum()
         groups.append(group)
     return groups
-
-
-def _largest(groups: Sequence[np.ndarray]) -> int:
-    return max(int(group.max(initial=-1)) for group in groups)
 
 
 def _gravity_notes(names: Sequence[str], ups: Sequence[Up], stated: bool) -> list[str]:
