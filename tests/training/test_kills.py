@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import toy_run
 from test_loop import assert_same_run
+from two_processes import exit_codes, start_pair
 
 from geoset.training.log import read_log
 
@@ -19,20 +20,31 @@ PAUSE = 0.01
 DEVICES = '{"devices": 2}'
 
 
+OPTIONS = {
+    "plain": {},
+    "fetched three at a time": {"together": 3},
+    "two batches a step": {"accumulate": 2},
+    "two processes": {"devices": 2},
+    "two of both": {"devices": 2, "accumulate": 2},
+}
+
+
 @pytest.fixture(scope="module")
 def whole(processes, tmp_path_factory):
     """A run that nothing interrupted."""
     run = tmp_path_factory.mktemp("whole")
-    process = start(processes, run)
-    process.join()
-    assert process.exitcode == 0
+    assert exit_codes(start(processes, run)) == [0]
     return run
 
 
-def start(processes, run: Path):
-    process = processes.Process(target=toy_run.slow_run, args=(run, STEPS, PAUSE))
+def start(processes, run: Path, **options):
+    """Start the processes of a run, or of what is left of it."""
+    arguments = (toy_run.slow_run, run, STEPS, PAUSE)
+    if options.get("devices") == 2:
+        return start_pair(processes, *arguments, **options)
+    process = processes.Process(target=arguments[0], args=arguments[1:], kwargs=options)
     process.start()
-    return process
+    return [process]
 
 
 def rows(run: Path) -> int:
@@ -46,37 +58,45 @@ def wait_for_rows(run: Path, count: int) -> None:
         time.sleep(0.005)
 
 
-def kill_and_resume(processes, run: Path, kills: int) -> None:
-    """Kill `run` at random moments, spread over most of its length; then let it end."""
+def kill_and_resume(processes, run: Path, kills: int, **options) -> None:
+    """Kill `run` at random moments, spread over most of its length; then let it end.
+
+    Of two processes one is killed, and the other must end by itself.
+    """
     moments = random.Random(kills)
     stretch = int(1.6 * STEPS) // kills
     for kill in range(kills):
-        process = start(processes, run)
+        started = start(processes, run, **options)
         wait_for_rows(run, kill * stretch + moments.randint(1, stretch - 1))
         time.sleep(moments.uniform(0, 2 * PAUSE))
-        process.kill()
-        process.join()
-        assert process.exitcode == -signal.SIGKILL
-    process = start(processes, run)
-    process.join()
-    assert process.exitcode == 0
+        moments.choice(started).kill()
+        codes = exit_codes(started)
+        assert -signal.SIGKILL in codes
+        assert 0 not in codes
+    assert set(exit_codes(start(processes, run, **options))) == {0}
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
-def test_a_run_killed_again_and_again(processes, whole, tmp_path, kills):
-    kill_and_resume(processes, tmp_path, kills)
+def test_a_run_killed_again_and_again(processes, whole, tmp_path):
+    kill_and_resume(processes, tmp_path, 3)
     assert_same_run(tmp_path, whole)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("case", OPTIONS)
+def test_a_run_killed_ten_times(processes, tmp_path, case):
+    options = OPTIONS[case]
+    assert set(exit_codes(start(processes, tmp_path / "whole", **options))) == {0}
+    kill_and_resume(processes, tmp_path / "killed", 10, **options)
+    assert_same_run(tmp_path / "killed", tmp_path / "whole")
+
+
 def test_sigterm_ends_the_run_with_a_checkpoint(processes, whole, tmp_path):
-    process = start(processes, tmp_path)
+    (process,) = start(processes, tmp_path)
     wait_for_rows(tmp_path, 5)
     process.terminate()
-    process.join()
-    assert process.exitcode == 143
+    assert exit_codes([process]) == [143]
     assert (tmp_path / f"checkpoints/step-{rows(tmp_path):08d}").exists()
-    process = start(processes, tmp_path)
-    process.join()
+    assert exit_codes(start(processes, tmp_path)) == [0]
     assert_same_run(tmp_path, whole)
 
 
@@ -93,7 +113,9 @@ def signalled_at(stage_step: int, *numbers: int):
     return batches
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 138)]
+)
 def test_the_step_in_progress_ends_first(tmp_path, capsys, number, code):
     handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with pytest.raises(SystemExit) as exit_:

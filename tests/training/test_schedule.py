@@ -85,6 +85,24 @@ def test_adamw_and_learning_rate():
     assert optimizer.param_groups[0]["lr"] == 0.125
 
 
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_a_first_step_that_overflows_leaves_no_trace(kind):
+    """Torch's own fused SGD would start its momentum from memory that was never set."""
+    weight, plain = nn.Parameter(torch.zeros(64)), nn.Parameter(torch.zeros(64))
+    scaler = torch.amp.GradScaler("cpu", init_scale=16.0)
+    settings = OptimizerSettings(kind, lr=1.0)
+    optimizer, expected = (build_optimizer([w], settings, fused=True) for w in (weight, plain))
+    for factor in (math.inf, 1.0, 1.0):
+        weight.grad = None
+        scaler.scale((weight * factor).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        if factor == 1.0:
+            plain.grad = torch.ones_like(plain)
+            expected.step()
+        torch.testing.assert_close(weight, plain)
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [

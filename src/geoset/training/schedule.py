@@ -20,13 +20,21 @@ def build_optimizer(
 ) -> Optimizer:
     """Return a fresh optimizer over `parameters`.
 
-    fused: one kernel a step, on CUDA devices; it also looks itself whether fp16 gradients have
-        overflowed, where others make the program wait for the answer
+    fused: let AdamW take a step in one kernel. It also finds out there whether fp16 gradients have
+        overflowed; others make the program wait for that. Not SGD: where the first step overflows,
+        torch's fused one starts from a momentum that was never set.
     """
-    options = {"lr": settings.lr, "weight_decay": settings.weight_decay, "fused": fused or None}
     if settings.kind == "adamw":
-        return AdamW(parameters, **options)
-    return SGD(parameters, momentum=settings.momentum, dampening=settings.dampening, **options)
+        return AdamW(
+            parameters, lr=settings.lr, weight_decay=settings.weight_decay, fused=fused or None
+        )
+    return SGD(
+        parameters,
+        lr=settings.lr,
+        momentum=settings.momentum,
+        dampening=settings.dampening,
+        weight_decay=settings.weight_decay,
+    )
 
 
 def learning_rate(settings: OptimizerSettings, step: int, steps: int) -> float:
