@@ -14,7 +14,9 @@ from geoset.errors import GeosetError
 from geoset.recipes import (
     RECIPES,
     DemoSettings,
+    GroupSettings,
     Hardware,
+    LayerSettings,
     PrepareSettings,
     PretrainRecipe,
     at_small_scale,
@@ -69,6 +71,56 @@ def prepare(
 
     if run(scans, out, settings, workers).failed:
         raise SystemExit(1)
+
+
+def layers(
+    prepared: Annotated[Positional[list[Path]], arg(metavar="PREPARED...")],
+    /,
+    settings: Annotated[LayerSettings, Inline],
+    workers: int = 1,
+) -> None:
+    """Add other labellings of the surface to prepared scenes, without rendering anything again.
+
+    A layer that is there is left as it is. Pre-train on one, or several, by --layers.
+
+    Example: geoset layers prepared --threshold 0.02 0.05
+
+    Example: geoset layers prepared --images semantic
+
+    Example: geoset layers prepared --labels my_labels --name mine --scope global
+
+    Args:
+        prepared: prepared scenes, or folders of them
+        workers: scenes worked on at the same time
+    """
+    from geoset.tasks.layers import add_layers as run
+
+    if run(prepared, settings, workers).failed:
+        raise SystemExit(1)
+
+
+def group(
+    prepared: Annotated[Positional[list[Path]], arg(metavar="PREPARED...")],
+    /,
+    settings: Annotated[GroupSettings, Inline] = GroupSettings(),  # noqa: B008
+    out: Path | None = None,
+    workers: int = 1,
+) -> None:
+    """Declare sets of different scenes alike, so that pre-training draws them together.
+
+    Writes groups/NAME.npy into each scene, and a picture of what the groups hold: look at it.
+    Pre-train with --groups NAME.
+
+    Example: geoset group prepared --by geometry --count 60 --name shapes
+
+    Args:
+        prepared: prepared scenes, or folders of them: all that will be trained on together
+        out: the picture; default groups-NAME.png in the first of PREPARED
+        workers: scenes worked on at the same time
+    """
+    from geoset.tasks.group import group as run
+
+    run(prepared, settings, out, workers)
 
 
 def pretrain(
@@ -134,6 +186,8 @@ def demo(
 COMMANDS = {
     "inspect": inspect,
     "prepare": prepare,
+    "layers": layers,
+    "group": group,
     "pretrain": pretrain,
     "demo": demo,
 }

@@ -12,8 +12,7 @@ from geoset.geometry.mesh import TriangleMesh
 from geoset.prepare.layers import make_layers, read_vertex_labels
 from geoset.prepare.run import prepare_scene
 from geoset.prepare.scene import PreparedScene
-from geoset.prepare.settings import LayerSettings
-from geoset.recipes import PrepareSettings
+from geoset.recipes import LayerSettings, PrepareSettings
 from reference.box_room import CAMERA, HIGH, LOW, POSES, first_vertex, see, write_box_room
 
 SIZE = (96, 128)

@@ -11,8 +11,7 @@ from two_rooms import prepare_quietly
 
 from geoset.errors import GeosetError
 from geoset.prepare.scene import PreparedScene
-from geoset.prepare.settings import LayerSettings
-from geoset.recipes import PrepareSettings
+from geoset.recipes import LayerSettings, PrepareSettings
 from geoset.tasks.layers import add_layers
 
 

@@ -17,7 +17,7 @@ from geoset.models.load import save_model
 from geoset.models.resunet import ResUNet
 from geoset.prepare.groups import group_count, read_groups
 from geoset.prepare.scene import PreparedScene
-from geoset.prepare.settings import GroupSettings, LayerSettings
+from geoset.recipes import GroupSettings, LayerSettings
 from geoset.tasks.group import group
 from geoset.tasks.layers import add_layers
 from geoset.tasks.set_features import set_features, sum_by_set

@@ -10,7 +10,7 @@ from geoset.geometry.oversegment import oversegment
 from geoset.geometry.ply import read_ply_properties
 from geoset.prepare.label_images import vote_from_images
 from geoset.prepare.scene import PreparedScene, digest, layer_stamp, write_layer
-from geoset.prepare.settings import LayerSettings
+from geoset.recipes import LayerSettings
 
 LARGEST_LABEL = 2**31 - 1
 SCOPE_OF_IMAGES = {"semantic": "global", "instance": "scene"}

@@ -1,5 +1,6 @@
 """Recipes: named, typed settings. Every option has its one home and its help here."""
 
+from geoset.recipes.layers import GroupSettings, LayerSettings
 from geoset.recipes.named import RECIPES, DemoSettings, at_small_scale
 from geoset.recipes.optimizer import OptimizerSettings, Photometric
 from geoset.recipes.prepare import FusionSettings, PrepareSettings
@@ -18,7 +19,9 @@ __all__ = [
     "DemoSettings",
     "FusionSettings",
     "GeoSettings",
+    "GroupSettings",
     "Hardware",
+    "LayerSettings",
     "ModelSettings",
     "OptimizerSettings",
     "Photometric",

@@ -16,7 +16,7 @@ from geoset.files import atomic_path
 from geoset.prepare.descriptors import SeenSets, see_sets
 from geoset.prepare.groups import check_free, write_grouping
 from geoset.prepare.scene import PreparedScene, find_scenes
-from geoset.prepare.settings import GroupSettings
+from geoset.recipes import GroupSettings
 from geoset.tasks.each_scene import each_scene
 from geoset.tasks.group_by import Grouping, by_features, by_file, by_geometry, by_layer
 from geoset.tasks.group_picture import draw_groups

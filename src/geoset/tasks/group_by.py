@@ -14,8 +14,8 @@ from geoset.prepare.descriptors import SeenSets, describe_sets
 from geoset.prepare.gravity import Up, find_up, floor_height, judge_up
 from geoset.prepare.groups import set_count
 from geoset.prepare.scene import PreparedScene
-from geoset.prepare.settings import GroupSettings
 from geoset.prepare.votes import majority_of_sets
+from geoset.recipes import GroupSettings
 from geoset.tasks.each_scene import each_scene
 
 MANY_SCENES = 8  # of more, only those are listed whose gravity is unsure

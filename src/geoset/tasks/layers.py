@@ -13,7 +13,7 @@ from rich.table import Table
 from geoset.errors import GeosetError
 from geoset.prepare.layers import LayerReport, make_layers
 from geoset.prepare.scene import PreparedScene, find_scenes
-from geoset.prepare.settings import LayerSettings
+from geoset.recipes import LayerSettings
 from geoset.tasks.each_scene import each_scene
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from geoset.errors import GeosetError
-from geoset.prepare.settings import GroupSettings, LayerSettings
+from geoset.recipes import GroupSettings, LayerSettings
 
 FOLDER = Path("labels")
 
