@@ -3,7 +3,8 @@
     python benchmarks/loader.py [PREPARED]
 
 Without PREPARED, a made-up room. Claim: at least 150 frames a second at 240x320 (colour, depth,
-vertex map and sets of each), in one process with one thread.
+vertex map and sets of each), in one process with one thread; what the set loss and the Geo loss
+look up in the loader comes on top and is given apart.
 """
 
 import sys
@@ -15,7 +16,10 @@ from pathlib import Path
 import torch
 from inputs import machine, prepared_or_room
 
+from geoset import PreparedScene
 from geoset.data.pairs import PairBatches
+from geoset.data.points import PointSampler
+from geoset.losses import find_set_matches
 from geoset.prepare.scene import find_scenes, look_up
 
 BATCH_PAIRS = 4
@@ -37,7 +41,8 @@ def fastest(run: Callable[[], object]) -> float:
 def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        scenes = find_scenes([prepared_or_room(sys.argv[1:], Path(folder))])
+        paths = find_scenes([prepared_or_room(sys.argv[1:], Path(folder))])
+        scenes = [PreparedScene(path) for path in paths]
         batches = PairBatches(scenes, BATCH_PAIRS, seed=0)
         print(machine())
         frames = 2 * BATCH_PAIRS * BATCHES
@@ -48,7 +53,7 @@ def main() -> None:
             f"{BATCH_PAIRS} pairs: {frames / seconds:.0f} frames/s (best of {ROUNDS})"
         )
 
-        scene = batches.scenes[0]
+        scene = scenes[0]
         maps, labels = [scene.vertex_map(i) for i in range(len(scene))], scene.sets()
         parts = {
             "colour": scene.image,
@@ -60,6 +65,26 @@ def main() -> None:
             each = fastest(lambda read=read: [read(i) for i in range(len(scene))]) / len(scene)
             print(f"  {name:10} {1e3 * each:.2f} ms a frame")
         print(f"  all        {1e3 * seconds / frames:.2f} ms a frame")
+        measure_losses(scenes, [batches[step] for step in range(5)])
+
+
+def measure_losses(scenes, batches) -> None:
+    """Print what the losses look up for each frame."""
+    _, _, height, width = batches[0].images.shape
+    frames = 2 * BATCH_PAIRS * len(batches)
+    parts = {
+        "matches of sets": lambda batch: find_set_matches(
+            batch.set_ids["geometric"], batch.view_pairs, (height // 2, width // 2)
+        )
+    }
+    for matches in ("visible", "projection"):
+        sampler = PointSampler(scenes, matches)
+        parts[f"points, {matches}"] = lambda batch, sampler=sampler: sampler.batch(
+            batch.views.numpy(), batch.depth.numpy(), (0,)
+        )
+    for name, look_up_in in parts.items():
+        each = fastest(lambda f=look_up_in: [f(batch) for batch in batches]) / frames
+        print(f"  {name:18} {1e3 * each:.2f} ms a frame")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from geoset.losses.set_matches import SetMatches, find_set_matches
 AGGREGATIONS = ("mean", "random_pixel")
 KEYS = ("other_view", "both_views")
 NEGATIVES = ("batch", "pair")
+CHANNELS = 32
 
 
 class SetLoss(NamedTuple):
@@ -208,7 +209,7 @@ class _SetMeans(Function):
     """Means (U,C) of the unit features of cells (N,C) over the pixels of each projection.
 
     Both ways are sums over runs in a fixed order, in float32 at least. The norms of the cells go
-    into the weights: no unit features are stored.
+    into the weights, and few channels are widened at a time: no copy of all features is made.
     """
 
     @staticmethod
@@ -216,34 +217,44 @@ class _SetMeans(Function):
         wide = torch.promote_types(cells.dtype, torch.float32)
         norm = torch.linalg.vector_norm(cells, dim=1, dtype=wide).clamp(min=1e-12)
         share = matches.count.to(wide) / matches.size.index_select(0, matches.owner)
-        pieces = F.embedding_bag(
-            matches.cell,
-            cells.to(wide),
-            matches.piece_start,
-            mode="sum",
-            per_sample_weights=share / norm.index_select(0, matches.cell),
-        )
+        weight = share / norm.index_select(0, matches.cell)
         ctx.save_for_backward(cells, norm, share)
         ctx.matches = matches
-        return F.embedding_bag(matches.piece_order, pieces, matches.projection_start, mode="sum")
+        pieces = torch.cat(
+            [
+                _weighted_sums(part.to(wide), matches.cell, matches.piece_start, weight)
+                for part in cells.split(CHANNELS, dim=1)
+            ],
+            dim=1,
+        )
+        return _weighted_sums(pieces, matches.piece_order, matches.projection_start)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, means_gradient: Tensor) -> tuple[Tensor, None]:
         cells, norm, share = ctx.saved_tensors
-        gradient = F.embedding_bag(
-            ctx.matches.owner,
-            means_gradient,
-            ctx.matches.cell_start,
-            mode="sum",
-            per_sample_weights=share,
-        )
-        # Through the norm, in few parts: a temporary is as large as all features.
-        parts = (tensor.chunk(8) for tensor in (gradient, cells, norm[:, None]))
-        for part, cell, length in zip(*parts, strict=True):
-            along = (part * cell).sum(1, keepdim=True) / length.square()
-            part.sub_(cell * along).div_(length)
-        return gradient.to(cells.dtype), None
+        matches, norm = ctx.matches, norm[:, None]
+        gradient = torch.empty_like(cells)
+        parts = [x.split(CHANNELS, dim=1) for x in (gradient, cells, means_gradient)]
+        parts = list(zip(*parts, strict=True))
+
+        def unit_gradient(part: Tensor) -> Tensor:
+            return _weighted_sums(part, matches.owner, matches.cell_start, share)
+
+        along = torch.zeros_like(norm)
+        for _, cell, part in parts:
+            along += (unit_gradient(part) * cell).sum(1, keepdim=True)
+        along /= norm.square()
+        for result, cell, part in parts:
+            result.copy_(unit_gradient(part).sub_(cell * along).div_(norm))
+        return gradient, None
+
+
+def _weighted_sums(
+    table: Tensor, index: Tensor, start: Tensor, weight: Tensor | None = None
+) -> Tensor:
+    """Return the sums of rows of `table`: those that `index` lists from each `start` on."""
+    return F.embedding_bag(index, table, start, mode="sum", per_sample_weights=weight)
 
 
 def _check_options(temperature: float, aggregation: str, keys: str, negatives: str) -> None:
