@@ -20,7 +20,7 @@ COMMANDS = [
     if kind == "bash"
     for line in block.splitlines()
 ]
-TINY_TRAINING = "--stages.0.steps 2 --stages.1.steps 2 --batch-pairs 1"
+TINY_TRAINING = "--stages.0.steps 2 --stages.1.steps 2 --batch-pairs 1 --geo.voxel-size 0.1"
 TINY_DEMO = (
     "--rooms 2 --frames 4 --labelled-rooms 1 --heldout-rooms 1 --labelled-frames 2 "
     "--recipe.stages.0.steps 2 --recipe.stages.1.steps 2 --recipe.batch-pairs 1"

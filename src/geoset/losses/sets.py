@@ -22,7 +22,7 @@ from geoset.losses.set_matches import SetMatches, find_set_matches
 AGGREGATIONS = ("mean", "random_pixel")
 KEYS = ("other_view", "both_views")
 NEGATIVES = ("batch", "pair")
-CHANNELS = 32
+CHANNELS = 32  # that sums are taken over at a time
 
 
 class SetLoss(NamedTuple):
@@ -234,19 +234,19 @@ class _SetMeans(Function):
     def backward(ctx, means_gradient: Tensor) -> tuple[Tensor, None]:
         cells, norm, share = ctx.saved_tensors
         matches, norm = ctx.matches, norm[:, None]
-        gradient = torch.empty_like(cells)
-        parts = [x.split(CHANNELS, dim=1) for x in (gradient, cells, means_gradient)]
-        parts = list(zip(*parts, strict=True))
 
         def unit_gradient(part: Tensor) -> Tensor:
             return _weighted_sums(part, matches.owner, matches.cell_start, share)
 
         along = torch.zeros_like(norm)
-        for _, cell, part in parts:
-            along += (unit_gradient(part) * cell).sum(1, keepdim=True)
+        parts = cells.split(CHANNELS, dim=1), means_gradient.split(CHANNELS, dim=1)
+        for cell, part in zip(*parts, strict=True):
+            along += unit_gradient(part).mul_(cell).sum(1, keepdim=True)
         along /= norm.square()
-        for result, cell, part in parts:
-            result.copy_(unit_gradient(part).sub_(cell * along).div_(norm))
+        gradient = torch.empty_like(cells)
+        for result, cell, part in zip(gradient.split(CHANNELS, dim=1), *parts, strict=True):
+            across = unit_gradient(part).addcmul_(cell.to(norm.dtype), along, value=-1)
+            result.copy_(across.div_(norm))
         return gradient, None
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import joblib
-import torch
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -17,12 +16,11 @@ from geoset.data.labelled import LabelledImages, read_labelled
 from geoset.evaluation.segmentation import SegmentationScore
 from geoset.files import atomic_write
 from geoset.models.load import load_model
-from geoset.models.resunet import ResUNet
 from geoset.recipes import DemoSettings, PrepareSettings
 from geoset.scans.rooms import FLUSH_CLASSES, ROOM_CLASSES, RoomSettings, write_room
 from geoset.tasks.demo_report import write_report
 from geoset.tasks.prepare import prepare
-from geoset.tasks.pretrain import pretrain
+from geoset.tasks.pretrain import build_pretraining, pretrain
 from geoset.tasks.probe import (
     color_and_position,
     estimate_batchnorm,
@@ -110,8 +108,8 @@ def _networks(
 ) -> dict[str, nn.Module]:
     """Return the network before training and after each stage, BatchNorm estimated alike."""
     images = read_labelled(unlabelled, BATCHNORM_FRAMES).images
-    torch.manual_seed(seed)
-    networks: dict[str, nn.Module] = {"scratch": ResUNet(**vars(settings.recipe.model))}
+    before, _ = build_pretraining(settings.recipe, seed)
+    networks: dict[str, nn.Module] = {"scratch": before.image}
     for stage in settings.recipe.stages:
         networks[f"after stage {stage.name}"] = load_model(run / f"stage-{stage.name}.safetensors")
     for network in networks.values():

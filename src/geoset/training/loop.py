@@ -199,11 +199,15 @@ class _Loop:
         return Taken(step, lr, terms, descriptions, waits, moment(fabric.device))
 
     def _generator(self, index: int, batch: int) -> torch.Generator:
-        """Return the generator of the stage's `batch`; seed torch's global one equally."""
+        """Return the generator of the stage's `batch`; seed torch's global ones equally."""
+        device = self.fabric.device
         entropy = np.random.SeedSequence([self.seed, index, batch, self.fabric.global_rank])
         seed = int(entropy.generate_state(1, np.uint64)[0])
-        torch.manual_seed(seed)
-        return torch.Generator(self.fabric.device).manual_seed(seed)
+        # torch.manual_seed visits every kind of device there might be: half a millisecond.
+        torch.default_generator.manual_seed(seed)
+        if device.type != "cpu":
+            torch.get_device_module(device).manual_seed(seed)
+        return torch.Generator(device).manual_seed(seed)
 
     def _fetch(self, stage: Stage, taken: Sequence[Taken]) -> bool:
         """Wait for the steps `taken`, check and log them; return whether a checkpoint is due."""
