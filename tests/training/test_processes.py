@@ -196,13 +196,13 @@ SLURM = {"SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "4", "SLURM_JOB_NAME": "t
             TORCHRUN,
             "torchrun started 4 processes (WORLD_SIZE), but 3 devices on each of 2 machines take "
             "6. Start with `torchrun --nnodes 2 --nproc-per-node 3`, or set --devices (a machine) "
-            "and --num-nodes to what was started.",
+            "and --nodes to what was started.",
         ),
         (
             SLURM,
             "SLURM started 4 processes (SLURM_NTASKS), but 3 devices on each of 2 machines take "
             "6. Start with `srun --nodes 2 --ntasks-per-node 3`, or set --devices (a machine) and "
-            "--num-nodes to what was started.",
+            "--nodes to what was started.",
         ),
     ],
 )
@@ -241,11 +241,11 @@ def test_devices_that_are_not_there(asked, reason):
         start_processes(*asked)
     text = str(error.value)
     assert text.startswith(
-        f"cannot start with accelerator {asked[0]}, devices {asked[1]}, num_nodes 1, precision "
+        f"cannot start with accelerator {asked[0]}, devices {asked[1]}, nodes 1, precision "
         f"{asked[3]}: "
     )
     assert reason in text
-    assert text.endswith("Choose others with --accelerator, --devices, --num-nodes, --precision.")
+    assert text.endswith("Choose others with --accelerator, --devices, --nodes, --precision.")
 
 
 @pytest.mark.slow

@@ -33,7 +33,6 @@ def start_processes(accelerator: str, devices: int, num_nodes: int, precision: s
     _check_launcher(devices, num_nodes)
     # A stage need not use every head of the model.
     strategy = "auto" if devices * num_nodes == 1 else "ddp_find_unused_parameters_true"
-    asked = {"accelerator": accelerator, "devices": devices, "num_nodes": num_nodes}
     on_cpu = accelerator == "cpu" or (
         accelerator == "auto" and not torch.accelerator.is_available()
     )
@@ -42,13 +41,13 @@ def start_processes(accelerator: str, devices: int, num_nodes: int, precision: s
     formats = {"plugins": plugin} if plugin else {"precision": precision}
     atexit.unregister(_part)  # of a former run; while this one lasts, an error leaves at once
     try:
-        fabric = Fabric(strategy=strategy, **asked, **formats)
+        fabric = Fabric(accelerator, strategy, devices, num_nodes, **formats)
         fabric.launch()
     except (ValueError, RuntimeError, MisconfigurationException) as error:
-        wanted = ", ".join(f"{name} {value}" for name, value in asked.items())
         raise GeosetError(
-            f"cannot start with {wanted}, precision {precision}: {error} Choose others with "
-            "--accelerator, --devices, --num-nodes, --precision."
+            f"cannot start with accelerator {accelerator}, devices {devices}, nodes {num_nodes}, "
+            f"precision {precision}: {error} Choose others with --accelerator, --devices, --nodes, "
+            "--precision."
         ) from error
     return fabric
 
@@ -105,5 +104,5 @@ def _check_launcher(devices: int, num_nodes: int) -> None:
         raise GeosetError(
             f"{launcher} started {started} processes ({variable}), but {devices} devices on each "
             f"of {num_nodes} machines take {devices * num_nodes}. Start with `{cure}`, or set "
-            "--devices (a machine) and --num-nodes to what was started."
+            "--devices (a machine) and --nodes to what was started."
         )
