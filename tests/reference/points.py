@@ -59,12 +59,13 @@ def point_info_nce(pixels, points, count, temperature):
         queries = [unit(row) for row in pixels[view, :samples]]
         keys = [unit(row) for row in points[view, :samples]]
         costs = []
-        for i, query in enumerate(queries):
-            others = [key for j, key in enumerate(keys) if j != i]
-            costs.append(info_nce(query, [keys[i]], others, temperature))
-            positives.append(query @ keys[i])
-            negatives += [query @ key for key in others]
-        losses.append(sum(costs) / samples)
+        for own, other in ((queries, keys), (keys, queries)):
+            for i, query in enumerate(own):
+                others = [key for j, key in enumerate(other) if j != i]
+                costs.append(info_nce(query, [other[i]], others, temperature))
+                positives.append(query @ other[i])
+                negatives += [query @ key for key in others]
+        losses.append(sum(costs) / (2 * samples))
         chances.append(torch.tensor(float(samples), dtype=torch.float64).log())
     views = len(losses)
     means = [sum(values) / len(values) for values in (losses, chances, positives, negatives)]

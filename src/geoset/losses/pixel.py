@@ -4,21 +4,15 @@ from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
-from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from geoset.errors import GeosetError
 from geoset.losses.info_nce import (
-    InfoNCE,
     at_least_float32,
     cell_features,
     check_pairs,
-    check_temperature,
-    detached_means,
     take_rows,
-    unit_features,
 )
-from geoset.losses.ranks import global_mean
+from geoset.losses.within import contrast_within
 
 
 class PixelMatches(NamedTuple):
@@ -66,11 +60,10 @@ def pixel_info_nce(a: Tensor, b: Tensor, temperature: float = 0.4) -> Tensor:
             f"a is {tuple(a.shape)}, b is {tuple(b.shape)}; expected (N,C) both, row i of a "
             "matching row i of b"
         )
-    _check_temperature(temperature)
     if not len(a):
         return at_least_float32(a).sum() + at_least_float32(b).sum()
-    used = torch.ones(1, dtype=torch.bool, device=a.device)
-    return _both_directions(a[None], b[None], used, temperature, across_ranks=False).loss
+    used = torch.ones(1, len(a), dtype=torch.bool, device=a.device)
+    return contrast_within(a[None], b[None], used, temperature, across_ranks=False).loss
 
 
 def view_loss(
@@ -100,7 +93,6 @@ def view_loss(
     """
     cells = cell_features(features)
     view_pairs = check_pairs(view_pairs, features)
-    _check_temperature(temperature)
     if len(matches.available) != len(view_pairs):
         raise GeosetError(
             f"matches are of {len(matches.available)} pairs, view_pairs has {len(view_pairs)}; "
@@ -110,7 +102,8 @@ def view_loss(
     # Both views at once: the gradient of a look-up is as large as all features.
     a, b = take_rows(cells, _cells(points, view_pairs.mT, features, image_size))
     matched = matches.available > 0
-    terms = _both_directions(a, b, matched, temperature, across_ranks)
+    used = matched[:, None].expand(a.shape[:2])
+    terms = contrast_within(a, b, used, temperature, across_ranks)
     return ViewLoss(
         terms.loss, matched.sum(), (~matched).sum(), terms.chance, terms.positive, terms.negative
     )
@@ -171,61 +164,6 @@ def match_pixels(
     chosen = _sample(matched, available, samples, generator)
     target = torch.stack([x.gather(1, chosen), y.gather(1, chosen)], dim=-1)
     return PixelMatches(centre[chosen], target, available)
-
-
-def _both_directions(
-    a: Tensor, b: Tensor, used: Tensor, temperature: float, across_ranks: bool
-) -> InfoNCE:
-    """Contrast (P,N,C) with (P,N,C) within each of the P pairs; mean over the `used` (P,) ones."""
-    samples = a.shape[1]
-    with torch.autocast(a.device.type, enabled=False):
-        a, b = unit_features(a), unit_features(b)
-        own = (a * b).sum(-1)
-        loss = _LogSumExps.apply(a / temperature, b) - own / temperature
-
-        own = own.detach().sum(1)
-        others = (a.detach().sum(1) * b.detach().sum(1)).sum(1) - own  # no sum over (P,N,N)
-        dots = torch.stack([own / samples, others / max(samples * (samples - 1), 1)])
-        pairs = used.sum()
-        return InfoNCE(
-            global_mean(loss.mean(1).where(used, 0).sum(), pairs, across_ranks),
-            torch.full_like(pairs, samples, dtype=loss.dtype).log(),
-            *detached_means(dots.where(used, 0).sum(1), pairs.expand(2), across_ranks),
-        )
-
-
-class _LogSumExps(Function):
-    """Mean (P,N) of the logs of the sums of exp(a @ b.mT) over its rows and over its columns.
-
-    The exponentials are taken once for both, less the largest exponent of the pair: rows and
-    columns must not be so much smaller that they vanish.
-    """
-
-    @staticmethod
-    def forward(ctx, a: Tensor, b: Tensor) -> Tensor:
-        exponent = a @ b.mT
-        largest = exponent.amax((1, 2), keepdim=True)
-        e = exponent.sub_(largest).exp_()
-        rows, columns = e.sum(2, keepdim=True), e.sum(1, keepdim=True)
-        ctx.save_for_backward(a, b, e, rows, columns)
-        return (rows.log() + columns.log().mT).squeeze(2) / 2 + largest.squeeze(2)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        a, b, e, rows, columns = ctx.saved_tensors
-        half = gradient[:, :, None] / 2
-        gradient = (half / rows + half.mT / columns).mul_(e)
-        return gradient @ b, gradient.mT @ a
-
-
-def _check_temperature(temperature: float) -> None:
-    check_temperature(temperature)
-    if temperature < 0.025:
-        raise GeosetError(
-            f"temperature={temperature}: expected at least 0.025, below which exponentials vanish "
-            "in float32; 0.4 is usual"
-        )
 
 
 def _cells(points: Tensor, view: Tensor, features: Tensor, image_size: tuple[int, int]) -> Tensor:
