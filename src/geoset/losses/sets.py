@@ -245,8 +245,8 @@ class _SetMeans(Function):
         along /= norm.square()
         gradient = torch.empty_like(cells)
         for result, cell, part in zip(gradient.split(CHANNELS, dim=1), *parts, strict=True):
-            across = unit_gradient(part).addcmul_(cell.to(norm.dtype), along, value=-1)
-            result.copy_(across.div_(norm))
+            wide = cell.to(norm.dtype)
+            result.copy_(unit_gradient(part).addcmul_(wide, along, value=-1).div_(norm))
         return gradient, None
 
 
