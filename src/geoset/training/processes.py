@@ -41,7 +41,13 @@ def start_processes(accelerator: str, devices: int, num_nodes: int, precision: s
     formats = {"plugins": plugin} if plugin else {"precision": precision}
     atexit.unregister(_part)  # of a former run; while this one lasts, an error leaves at once
     try:
-        fabric = Fabric(accelerator, strategy, devices, num_nodes, **formats)
+        fabric = Fabric(
+            accelerator=accelerator,
+            strategy=strategy,
+            devices=devices,
+            num_nodes=num_nodes,
+            **formats,
+        )
         fabric.launch()
     except (ValueError, RuntimeError, MisconfigurationException) as error:
         raise GeosetError(
