@@ -16,6 +16,7 @@ EVERYONE = {"geoset", "geoset.errors", "geoset.files", "geoset.recipes"}
 # What a part may import besides itself and EVERYONE; "a.b" is one module of a part.
 MAY_IMPORT = {
     "__init__": set(),
+    "__main__": {"cli"},
     "errors": set(),
     "files": set(),
     "recipes": set(),
@@ -35,7 +36,17 @@ MAY_IMPORT = {
     },
     "cli": {"tasks"},
 }
-WITHOUT_TORCH = {"cli", "errors", "files", "recipes", "geometry", "scans", "prepare", "reports"}
+WITHOUT_TORCH = {
+    "__main__",
+    "cli",
+    "errors",
+    "files",
+    "recipes",
+    "geometry",
+    "scans",
+    "prepare",
+    "reports",
+}
 TORCH = {"torch", "torchvision", "timm", "lightning", "safetensors", "ocnn"}
 
 

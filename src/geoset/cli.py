@@ -155,11 +155,7 @@ def pretrain(
     """
     from geoset.tasks.pretrain import pretrain as run
 
-    weights = run(prepared, out, settings, seed=seed, resume=resume, hardware=hardware)
-    print(
-        f"weights: {weights}\ncurves:  {out / 'curves.png'}\n"
-        f"log:     {out / 'log.jsonl'} (or: tensorboard --logdir {out})"
-    )
+    run(prepared, out, settings, seed=seed, resume=resume, hardware=hardware)
 
 
 def demo(

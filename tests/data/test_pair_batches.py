@@ -274,9 +274,9 @@ def layered(scenes, tmp_path):
     return copies
 
 
-def test_layers_of_each_scope(layered, capsys):
+def test_layers_of_each_scope(layered):
     batches = PairBatches(layered, 25, SEED, layers=["classes", "own"])
-    assert capsys.readouterr().out == "layer own: absent in 1 of 2 scenes\n"
+    assert [layer.absent for layer in batches.layers] == [0, 1]
     batch = batches[0]
     assert list(batch.set_ids) == ["classes", "own"]
     assert set(batch.views[:, 0].tolist()) == {0, 1}

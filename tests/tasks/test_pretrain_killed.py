@@ -1,8 +1,10 @@
 """`geoset pretrain` ended by kill -9 and resumed: the same weights and the same log."""
 
 import multiprocessing
+import os
 import random
 import signal
+import subprocess
 import sys
 import time
 
@@ -86,3 +88,38 @@ def test_killed_again_and_again(processes, prepared_rooms, whole, tmp_path, kill
     assert weights(tmp_path) == weights(whole)
     assert untimed_log(tmp_path) == untimed_log(whole)
     assert len(untimed_log(whole)) == 2 * STEPS
+
+
+EVERY_LOSS = [
+    *("--recipe", "paper", "--scale", "small", "--model.width", "0.125", "--batch-pairs", "4"),
+    *("--stages.0.steps", "5", "--stages.1.steps", "5", "--stages.0.sets", "1"),
+    *("--pixel-samples", "128", "--geo.samples", "64", "--geo.voxel-size", "0.1"),
+    *("--accumulate", "2", "--accelerator", "cpu", "--devices", "2", "--workers", "0"),
+    *("--checkpoint-seconds", "0", "--resume"),
+]
+
+
+@pytest.mark.slow
+def test_two_processes_with_every_loss_killed_at_ten_steps(prepared_rooms, tmp_path):
+    """Under torchrun, in two parts a step: before each of the ten steps all of it is killed."""
+
+    def start(run):
+        launcher = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+        command = ("-m", "geoset", "pretrain", prepared_rooms, "--out", run, *EVERY_LOSS)
+        return subprocess.Popen(
+            [sys.executable, "-m", *launcher, *map(str, command)],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            start_new_session=True,
+        )
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert start(whole).wait() == 0
+    for step in range(10):
+        process = start(killed)
+        while rows(killed) <= step and process.poll() is None:
+            time.sleep(0.002)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert start(killed).wait() == 0
+    assert weights(killed) == weights(whole)
+    assert untimed_log(killed) == untimed_log(whole)

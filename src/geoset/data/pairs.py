@@ -171,7 +171,7 @@ class PairBatches(Dataset):
 
 
 class _Layer:
-    """A labelling of the surfaces of all scenes, some of which may lack it."""
+    """A labelling of the surfaces of all scenes; `absent` of them lack it."""
 
     def __init__(self, name: str, scenes: Sequence[PreparedScene]) -> None:
         self.name = name
@@ -186,8 +186,7 @@ class _Layer:
                 "make it again in all of them"
             )
         self._stride = SCENE_STRIDE if scopes == {"scene"} else 0
-        if len(have) < len(scenes):
-            print(f"layer {name}: absent in {len(scenes) - len(have)} of {len(scenes)} scenes")
+        self.absent = len(scenes) - len(have)
 
     def ids(self, scene: int, vertex_map: np.ndarray) -> np.ndarray:
         """Return the set of each pixel, (H,W) int64, unique over the data set, -1 = none."""

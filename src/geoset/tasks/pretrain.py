@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from geoset.data.pairs import PairBatches, batches_from
 from geoset.data.points import PointSampler
@@ -22,6 +23,14 @@ from geoset.tasks.pretrain_step import compute_losses, finish_batch
 from geoset.training.log import read_log
 from geoset.training.loop import train
 from geoset.training.stage import Stage
+
+CURVES = "curves.png"
+
+
+@rank_zero_only
+def _say(text: str) -> None:
+    """Print a line, whatever the number of processes that get here."""
+    print(text, flush=True)
 
 
 def pretrain(
@@ -46,10 +55,10 @@ def pretrain(
     scenes = [PreparedScene(path) for path in find_scenes(list(prepared))]
     _check_depth(scenes, recipe)
     network, report = build_pretraining(recipe, seed)
-    print(report)
+    _say(report)
     ranks = hardware.devices * hardware.nodes
     stages = stages_of(recipe, scenes, network, seed, ranks=ranks, workers=hardware.workers)
-    return train(
+    weights = train(
         network,
         stages,
         out,
@@ -67,8 +76,11 @@ def pretrain(
         accumulate=recipe.accumulate,
         compile=hardware.compile,
         checkpoint_seconds=hardware.checkpoint_seconds,
-        draw=lambda run: draw_curves(read_log(run), run / "curves.png"),
+        draw=lambda run: draw_curves(read_log(run), run / CURVES),
     )
+    _say(f"weights: {weights}\ncurves:  {out / CURVES}")
+    _say(f"log:     {out / 'log.jsonl'} (or: tensorboard --logdir {out})")
+    return weights
 
 
 def build_pretraining(recipe: PretrainRecipe, seed: int) -> tuple[PretrainNetwork, str]:
@@ -97,7 +109,7 @@ def _check_depth(scenes: Sequence[PreparedScene], recipe: PretrainRecipe) -> Non
             "train on sets alone (--recipe sets_only)"
         )
     if wanted and without:
-        print(f"{len(without)} of {len(scenes)} scenes have no depth images: {', '.join(without)}")
+        _say(f"{len(without)} of {len(scenes)} scenes have no depth images: {', '.join(without)}")
 
 
 def stages_of(
@@ -132,11 +144,14 @@ def stages_of(
         )
         steps = settings.steps or max(1, round(settings.epochs * batches.steps_per_epoch))
         if not stages:
-            print(
+            _say(
                 f"{len(scenes)} scenes, {len(batches.pairs)} pairs, {batches.steps_per_epoch} "
                 "steps an epoch"
             )
-        print(f"stage {settings.name}: {steps} steps of {_weights(settings)}")
+        _say(f"stage {settings.name}: {steps} steps of {_weights(settings)}")
+        for layer in batches.layers:
+            if layer.absent:
+                _say(f"layer {layer.name}: absent in {layer.absent} of {len(scenes)} scenes")
         stages.append(
             Stage(
                 name=settings.name,
