@@ -5,6 +5,7 @@ import torch
 
 from geoset import GeosetError
 from geoset.losses import find_set_matches, matched_set_loss, set_info_nce
+from geoset.losses.sets import CHANNELS
 from loss_cases import draw_sets, groups_of
 from reference import losses as reference
 
@@ -114,10 +115,11 @@ def test_order_of_pairs_and_views_and_names_of_sets_are_irrelevant():
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
-def test_long_walls_are_summed_piece_by_piece():
-    # Runs of one set longer than a piece, and a projection of many pieces.
+def test_long_walls_and_many_channels_are_summed_part_by_part():
+    # Runs of one set longer than a piece, a projection of many pieces, and channels in two parts.
+    assert CHANNELS < 40
     generator = torch.Generator().manual_seed(0)
-    features = torch.randn(2, 2, 20, 30, generator=generator, dtype=torch.float64)
+    features = torch.randn(2, 40, 20, 30, generator=generator, dtype=torch.float64)
     set_ids = torch.zeros(2, 20, 30, dtype=torch.int64)
     set_ids[:, 7:9, 5:20] = 1
     check_against_the_loop(features.requires_grad_(), set_ids, torch.tensor([[0, 1]]))
