@@ -75,6 +75,12 @@ def pretrain(
         precision=recipe.precision,
         accumulate=recipe.accumulate,
         compile=hardware.compile,
+        all_used=all(
+            stage.weights[head] > 0
+            for stage in recipe.stages
+            for head in ("geo", "depth")
+            if recipe.uses(head)
+        ),
         checkpoint_seconds=hardware.checkpoint_seconds,
         draw=lambda run: draw_curves(read_log(run), run / CURVES),
     )

@@ -63,6 +63,7 @@ def train(
     precision: str = "32-true",
     accumulate: int = 1,
     compile: bool = False,
+    all_used: bool = False,
     checkpoint_seconds: float = 60.0,
     tensorboard: bool = True,
 ) -> Path:
@@ -78,6 +79,7 @@ def train(
         accelerator, devices, num_nodes, precision: as Lightning Fabric names them.
         accumulate: batches of each process a step; the loss is their mean.
         compile: run the network through `torch.compile`.
+        all_used: every stage uses all of the model, which saves several processes a search.
 
     Raises:
         GeosetError: `out` holds a run and `resume` is off, or a run of other settings; a loss or a
@@ -85,7 +87,8 @@ def train(
             devices are not as asked for.
         SystemExit: after a signal; on all but the first process also where that raises.
     """
-    fabric, run = start_processes(accelerator, devices, num_nodes, precision), Path(out)
+    fabric = start_processes(accelerator, devices, num_nodes, precision, all_used)
+    run = Path(out)
     plan = plan_run(stages, settings, seed, fabric.world_size, accumulate)
     done = on_first(fabric, lambda: open_run(run, plan, resume, fabric.device))
     state = load_checkpoint(checkpoint_path(run, done), model) if done else {}

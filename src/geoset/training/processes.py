@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def start_processes(accelerator: str, devices: int, num_nodes: int, precision: str) -> "Fabric":
+def start_processes(
+    accelerator: str, devices: int, num_nodes: int, precision: str, all_used: bool = False
+) -> "Fabric":
     """Start, or join, `devices` processes on each of `num_nodes` machines; wait for all of them.
+
+    all_used: every step uses every parameter, and the processes need not look which it did
 
     Raises:
         GeosetError: torchrun or SLURM started another number of processes; the machine lacks what
@@ -31,8 +35,7 @@ def start_processes(accelerator: str, devices: int, num_nodes: int, precision: s
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
     _check_launcher(devices, num_nodes)
-    # A stage need not use every head of the model.
-    strategy = "auto" if devices * num_nodes == 1 else "ddp_find_unused_parameters_true"
+    several = "ddp" if all_used else "ddp_find_unused_parameters_true"
     on_cpu = accelerator == "cpu" or (
         accelerator == "auto" and not torch.accelerator.is_available()
     )
@@ -43,7 +46,7 @@ def start_processes(accelerator: str, devices: int, num_nodes: int, precision: s
     try:
         fabric = Fabric(
             accelerator=accelerator,
-            strategy=strategy,
+            strategy="auto" if devices * num_nodes == 1 else several,
             devices=devices,
             num_nodes=num_nodes,
             **formats,
