@@ -40,6 +40,13 @@ def build_encoder(name: str, width: float = 1.0) -> nn.Module:
         GeosetError: the name or the width is not one of those offered, or the backbone makes no
             maps for dense features.
     """
+    if not timm.is_model(name):
+        close = get_close_matches(name, timm.list_models(), n=5)
+        raise GeosetError(
+            f"encoder '{name}' is unknown to timm {timm.__version__}; "
+            + (f"close to it: {', '.join(close)}. " if close else "")
+            + f"Choose for example one of: {', '.join(EXAMPLES)}; timm.list_models() lists all"
+        )
     if name in RESNETS:
         return _build_resnet(name, width)
     if width != 1:
@@ -74,13 +81,6 @@ def _build_resnet(name: str, width: float) -> nn.Module:
 
 
 def _build_timm(name: str) -> nn.Module:
-    if not timm.is_model(name):
-        close = get_close_matches(name, timm.list_models(), n=5)
-        raise GeosetError(
-            f"encoder '{name}' is unknown to timm {timm.__version__}; "
-            + (f"close to it: {', '.join(close)}. " if close else "")
-            + f"Choose for example one of: {', '.join(EXAMPLES)}; timm.list_models() lists all"
-        )
     wanted = timm.get_pretrained_cfg(name)
     any_size = {"dynamic_img_size": True} if wanted.fixed_input_size else {}
     try:
