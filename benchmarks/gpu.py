@@ -78,13 +78,15 @@ def seconds_of(call, times: int) -> float:
 
 def stepper(network, compute, batches, optimizer, compiled: bool):
     """Return what takes one step of bf16 training on batches that lie on the device."""
-    forward = torch.compile(network) if compiled else network
+    plain = torch.compile(network) if compiled else network
     generator, turn = torch.Generator("cuda").manual_seed(0), cycle(batches)
 
-    def step() -> None:
+    def forward(*arguments, **options):
         with torch.autocast("cuda", torch.bfloat16):
-            loss = compute(forward, next(turn), generator)["loss"]
-        loss.backward()
+            return plain(*arguments, **options)
+
+    def step() -> None:
+        compute(forward, next(turn), generator)["loss"].backward()
         optimizer.step()
         optimizer.zero_grad()
 
@@ -110,7 +112,7 @@ def measure(stage, scenes, arguments, folder: Path, peak_rate: float) -> None:
     images = images.contiguous(memory_format=torch.channels_last)
 
     def bare(model, batch, generator):
-        return {"loss": model.image(images).float().mean()}
+        return {"loss": model(images).features.float().mean()}
 
     torch.cuda.reset_peak_memory_stats()
     bare_seconds = seconds_of(stepper(network, bare, batches, optimizer, False), STEPS) / STEPS

@@ -31,17 +31,12 @@ def start_processes(
             is asked for.
     """
     from lightning_fabric import Fabric
-    from lightning_fabric.plugins import MixedPrecision
     from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+    from geoset.training.precision import plugins_for
 
     _check_launcher(devices, num_nodes)
     several = "ddp" if all_used else "ddp_find_unused_parameters_true"
-    on_cpu = accelerator == "cpu" or (
-        accelerator == "auto" and not torch.accelerator.is_available()
-    )
-    # Fabric would compute in bf16 instead; torch does have fp16 on a CPU.
-    plugin = MixedPrecision(precision, "cpu") if on_cpu and precision == "16-mixed" else None
-    formats = {"plugins": plugin} if plugin else {"precision": precision}
     atexit.unregister(_part)  # of a former run; while this one lasts, an error leaves at once
     try:
         fabric = Fabric(
@@ -49,7 +44,7 @@ def start_processes(
             strategy="auto" if devices * num_nodes == 1 else several,
             devices=devices,
             num_nodes=num_nodes,
-            **formats,
+            **plugins_for(precision, accelerator),
         )
         fabric.launch()
     except (ValueError, RuntimeError, MisconfigurationException) as error:
