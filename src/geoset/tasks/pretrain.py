@@ -75,12 +75,7 @@ def pretrain(
         precision=recipe.precision,
         accumulate=recipe.accumulate,
         compile=hardware.compile,
-        all_used=all(
-            stage.weights[head] > 0
-            for stage in recipe.stages
-            for head in ("geo", "depth")
-            if recipe.uses(head)
-        ),
+        all_used=len({(stage.geo > 0, stage.depth > 0) for stage in recipe.stages}) == 1,
         checkpoint_seconds=hardware.checkpoint_seconds,
         draw=lambda run: draw_curves(read_log(run), run / CURVES),
     )
@@ -128,26 +123,9 @@ def stages_of(
     workers: int = 0,
 ) -> list[Stage]:
     """Return what the engine is to do in each stage of `recipe`, shared by `ranks` processes."""
-    cameras = [scene.camera(0) for scene in scenes]
-    feature_sizes = {
-        (camera.height, camera.width): network.image.feature_size(camera.height, camera.width)
-        for camera in cameras
-    }
     stages, before = [], 0
     for settings in recipe.stages:
-        sampler = None
-        if settings.geo:
-            geo = recipe.geo
-            sampler = PointSampler(scenes, geo.matches, geo.samples, geo.voxel_size)
-        batches = PairBatches(
-            scenes,
-            recipe.batch_pairs,
-            seed,
-            parts=ranks * recipe.accumulate,
-            layers=recipe.layers if settings.sets else (),
-            groups=recipe.groups if settings.sets else None,
-            finish=partial(finish_batch, recipe, feature_sizes, sampler, seed),
-        )
+        batches = _batches_of(settings, recipe, scenes, network, seed, ranks)
         steps = settings.steps or max(1, round(settings.epochs * batches.steps_per_epoch))
         if not stages:
             _say(
@@ -163,13 +141,41 @@ def stages_of(
                 name=settings.name,
                 steps=steps,
                 optimizer=settings.optimizer,
-                batches=partial(_batches, batches, before, steps, workers),
+                batches=partial(_load, batches, before, steps, workers),
                 compute=partial(compute_losses, recipe, settings, ranks > 1),
                 frames_per_batch=2 * recipe.batch_pairs // batches.parts,
             )
         )
         before += steps
     return stages
+
+
+def _batches_of(
+    stage: StageSettings,
+    recipe: PretrainRecipe,
+    scenes: Sequence[PreparedScene],
+    network: PretrainNetwork,
+    seed: int,
+    ranks: int,
+) -> PairBatches:
+    """Return the batches of a stage, with what its losses look up and nothing else."""
+    sampler, geo = None, recipe.geo
+    if stage.geo:
+        sampler = PointSampler(scenes, geo.matches, geo.samples, geo.voxel_size)
+    cameras = [scene.camera(0) for scene in scenes]
+    feature_sizes = {
+        (camera.height, camera.width): network.image.feature_size(camera.height, camera.width)
+        for camera in cameras
+    }
+    return PairBatches(
+        scenes,
+        recipe.batch_pairs,
+        seed,
+        parts=ranks * recipe.accumulate,
+        layers=recipe.layers if stage.sets else (),
+        groups=recipe.groups if stage.sets else None,
+        finish=partial(finish_batch, recipe, feature_sizes, sampler, seed),
+    )
 
 
 def _weights(settings: StageSettings) -> str:
@@ -185,7 +191,7 @@ def _contents(scene: PreparedScene, recipe: PretrainRecipe) -> dict[str, dict]:
     return scene.info["files"] | {file: digest(scene.path / file) for file in files}
 
 
-def _batches(
+def _load(
     batches: PairBatches, before: int, steps: int, workers: int, first: int, rank: int, ranks: int
 ) -> Iterator[Any]:
     # A stage goes on in the sequence of pairs where the one before left it.
