@@ -44,15 +44,16 @@ class Decoder(nn.Module):
         self.up3 = UpProjection(c2, c1)
         self.up4 = UpProjection(c1, last)
         self.conv0 = nn.Conv2d(last, last, 1)
+        self.out_channels = last
         _initialise(self)
 
-    def forward(self, maps: list[Tensor], size: tuple[int, int]) -> Tensor:
-        """Map the encoder's four maps, finest first, to (B,C,*size)."""
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """Map the encoder's four maps, finest first, to (B,C,h,w), twice the finest's size."""
         x1, x2, x3, x4 = maps
         x = self.up1(x4, x3.shape[-2:]) + x3
         x = self.up2(x, x2.shape[-2:]) + x2
         x = self.up3(x, x1.shape[-2:]) + x1
-        return self.conv0(self.up4(x, size))
+        return self.conv0(self.up4(x, _times(self.scale, x1)))
 
 
 class FlatDecoder(nn.Module):
@@ -70,13 +71,28 @@ class FlatDecoder(nn.Module):
         self.up1 = UpProjection(FLAT_WIDTH, FLAT_WIDTH // 2)
         self.up2 = UpProjection(FLAT_WIDTH // 2, last)
         self.conv0 = nn.Conv2d(last, last, 1)
+        self.out_channels = last
         _initialise(self)
 
-    def forward(self, maps: list[Tensor], size: tuple[int, int]) -> Tensor:
-        """Map the encoder's maps, all of one size, to (B,C,*size)."""
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """Map the encoder's maps, all of one size, to (B,C,h,w) of four times that size."""
         x = sum(project(x) for project, x in zip(self.projections, maps, strict=True))
-        x = self.up1(x, (2 * x.shape[-2], 2 * x.shape[-1]))
-        return self.conv0(self.up2(x, size))
+        x = self.up1(x, _times(2, x))
+        return self.conv0(self.up2(x, _times(2, x)))
+
+
+def build_decoder(encoder: nn.Module, out_channels: int | None) -> nn.Module:
+    """Return the decoder that the maps of an encoder call for.
+
+    encoder: of `build_encoder`
+    out_channels: of its features; None is half the width of the finest map, or 128 for a ViT
+    """
+    flat = len(set(encoder.reductions)) == 1
+    return (FlatDecoder if flat else Decoder)(encoder.channels, out_channels)
+
+
+def _times(factor: int, x: Tensor) -> tuple[int, int]:
+    return factor * x.shape[-2], factor * x.shape[-1]
 
 
 def _initialise(decoder: nn.Module) -> None:

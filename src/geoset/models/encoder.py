@@ -27,14 +27,16 @@ EXAMPLES = (
 LEVELS = 4
 
 
-def build_encoder(name: str, width: float = 1.0) -> nn.Module:
-    """Return a randomly initialised encoder.
+def build_encoder(name: str, width: float = 1.0, output_stride: int = 32) -> nn.Module:
+    """Return a randomly initialised encoder, with its `name` and `width`.
 
     name: of a backbone of timm, with or without a tag ("convnext_tiny.dinov3_lvd1689m"). The
         parameters of those in RESNETS bear torchvision's names; those of the others timm's, below
         `model.`
     width: of a ResNet: factor on the width of the four stages, a multiple of 1/32; the stem keeps
         its 64
+    output_stride: of a ResNet: 8 or 16 keep the later stages at that stride, and dilate them. Its
+        parameters are the same. Others have no such choice, and keep their strides
 
     Raises:
         GeosetError: the name or the width is not one of those offered, or the backbone makes no
@@ -48,16 +50,19 @@ def build_encoder(name: str, width: float = 1.0) -> nn.Module:
             + f"Choose for example one of: {', '.join(EXAMPLES)}; timm.list_models() lists all"
         )
     if name in RESNETS:
-        return _build_resnet(name, width)
-    if width != 1:
+        encoder = _build_resnet(name, width, output_stride)
+    elif width == 1:
+        encoder = _build_timm(name)
+    else:
         raise GeosetError(
             f"encoder width {width:g}: only {', '.join(RESNETS)} have a width; for {name} leave "
             "it at 1, and choose a smaller backbone instead"
         )
-    return _build_timm(name)
+    encoder.name, encoder.width = name, width
+    return encoder
 
 
-def _build_resnet(name: str, width: float) -> nn.Module:
+def _build_resnet(name: str, width: float, output_stride: int) -> nn.Module:
     # The decoder halves the narrowest stage once more: all widths must stay whole numbers.
     if width <= 0 or width * 32 % 1:
         raise GeosetError(
@@ -69,6 +74,7 @@ def _build_resnet(name: str, width: float) -> nn.Module:
         features_only=True,
         out_indices=(1, 2, 3, 4),
         pretrained=False,
+        output_stride=output_stride,
         channels=tuple(int(channels * width) for channels in RESNET_WIDTHS),
         # As in torchvision: with zeros, the branches' first convolutions get no gradient at first.
         zero_init_last=False,
