@@ -1,31 +1,58 @@
-"""Frozen linear probe: how much of the classes can be read off features by one linear layer."""
+"""Frozen probes: how much of the classes can be read off features by the simplest means."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geoset.data.labelled import LabelledImages
+from geoset.errors import GeosetError
+from geoset.evaluation.neighbours import neighbour_votes
 from geoset.evaluation.segmentation import SegmentationScore, confusion_matrix, score
+from geoset.tasks.labelled_cells import BATCH, Features, Labelled, image_batches, labelled_cells
 
-BATCH = 16  # images
 STEPS = 60  # of L-BFGS
 WEIGHT_DECAY = 1e-4
-CELL_STEP = 2  # every second cell of every second row is learned from: neighbours are alike
+CELLS = 400_000  # that are learned from, at most
+BANK = 20_000  # cells that neighbours are looked for among
 REFERENCE_STRIDE = 2  # that of the networks
+LAYERS = ("output", "decoder", "encoder.1", "encoder.2", "encoder.3", "encoder.4")
 
-Features = Callable[[Tensor], Tensor]
-"""Images (B,3,H,W) uint8 to features (B,C,h,w)."""
+Segment = Callable[[Tensor], Tensor]
+"""Images (B,3,H,W) uint8 to classes (B,H,W) int64, on the CPU."""
 
 
-def network_features(model: nn.Module) -> Features:
-    """Return the frozen features of a network."""
+def network_features(model: nn.Module, layer: str = "output") -> Features:
+    """Return the frozen features of a network, or of a layer of it.
+
+    layer: "output"; "decoder", what the last 1x1 convolution of a `DenseNetwork` sees; or
+        "encoder.1" to "encoder.4", the maps of its encoder, finest first
+
+    Raises:
+        GeosetError: there is no such layer.
+    """
+    if layer not in LAYERS:
+        raise GeosetError(f"layer is '{layer}', expected one of: {', '.join(LAYERS)}")
+    name, _, depth = layer.partition(".")
 
     @torch.no_grad()
     def features(images: Tensor) -> Tensor:
         model.eval()
-        return model(images.float() / 255)
+        seen: list[Tensor] = []
+        with ExitStack() as hooks:
+            if name == "decoder":
+                last = model.decoder.conv0
+                hook = last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+                hooks.callback(hook.remove)
+            elif name == "encoder":
+                index = int(depth) - 1
+                hook = model.encoder.register_forward_hook(
+                    lambda _, inputs, maps: seen.append(maps[index])
+                )
+                hooks.callback(hook.remove)
+            output = model(_as_input(images, model))
+        return seen[0] if seen else output
 
     return features
 
@@ -50,60 +77,111 @@ def estimate_batchnorm(model: nn.Module, images: Tensor) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean
     model.train()
-    for batch in images.split(BATCH):
-        model(batch.float() / 255)
+    for batch in images.split(BATCH) if norms else ():
+        model(_as_input(batch, model))
     model.eval()
 
 
 def linear_probe(
-    features: Features, train: LabelledImages, test: LabelledImages, names: Sequence[str]
+    features: Features,
+    train: Labelled,
+    test: Labelled,
+    names: Sequence[str],
+    image_size: tuple[int, int] | None = None,
 ) -> SegmentationScore:
     """Fit one linear layer on the features of `train`; score it on every labelled pixel of `test`.
 
-    The layer sees feature cells, each with the label of its centre pixel; its scores are
-    interpolated to the pixels. Fitted by L-BFGS from zero: there is nothing random in it.
+    image_size: (H, W) that images and labels are resized to; None leaves them as they are
     """
-    x, y = _cells(features, train)
-    mean, std = x.mean(dim=0), x.std(dim=0).clamp(min=1e-6)
-    layer = _fit((x - mean) / std, y, len(names))
-    confusion = torch.zeros(len(names), len(names), dtype=torch.long)
-    for images, labels in zip(test.images.split(BATCH), test.labels.split(BATCH), strict=True):
+    segment = fit_linear(features, train, len(names), image_size)
+    return score_segments(segment, test, names, image_size)
+
+
+def fit_linear(
+    features: Features, train: Labelled, classes: int, image_size: tuple[int, int] | None = None
+) -> Segment:
+    """Fit one linear layer on feature cells, each with the label of its centre pixel.
+
+    Its scores are interpolated to the pixels. Fitted by L-BFGS from zero: but for the choice of
+    cells where there are more than CELLS, there is nothing random in it.
+    """
+    x, y = labelled_cells(features, train, image_size, CELLS)
+    mean, std = x.mean(dim=0), x.std(dim=0, correction=0).clamp(min=1e-6)
+    layer = _fit((x - mean) / std, y, classes)
+
+    @torch.no_grad()
+    def segment(images: Tensor) -> Tensor:
         cells = (features(images).movedim(1, -1) - mean) / std
-        scores = layer(cells).detach().movedim(-1, 1)
-        size = labels.shape[-2:]
-        scores = F.interpolate(scores, size=size, mode="bilinear", align_corners=False)
-        confusion += confusion_matrix(scores.argmax(dim=1), labels, len(names))
+        return _largest(layer(cells).movedim(-1, 1), images)
+
+    return segment
+
+
+def fit_neighbours(
+    features: Features,
+    train: Labelled,
+    classes: int,
+    image_size: tuple[int, int] | None = None,
+    seed: int = 0,
+) -> Segment:
+    """Keep BANK labelled cells; each cell of an image gets the votes of those most like it.
+
+    Votes (see `neighbour_votes`) are interpolated to the pixels.
+    """
+    bank, labels = labelled_cells(features, train, image_size, BANK, seed)
+
+    def segment(images: Tensor) -> Tensor:
+        found = features(images).movedim(1, -1)
+        votes = neighbour_votes(found.flatten(0, 2), bank, labels, classes)
+        votes = votes.reshape(*found.shape[:3], classes)
+        return _largest(votes.movedim(-1, 1), images)
+
+    return segment
+
+
+def score_segments(
+    segment: Segment,
+    test: Labelled,
+    names: Sequence[str],
+    image_size: tuple[int, int] | None = None,
+) -> SegmentationScore:
+    """Score every labelled pixel of `test`, from one confusion matrix."""
+    confusion = torch.zeros(len(names), len(names), dtype=torch.long)
+    for images, labels in image_batches(test, image_size):
+        confusion += confusion_matrix(segment(images), labels, len(names))
     return score(confusion, names)
 
 
 def majority_class(
-    train: LabelledImages, test: LabelledImages, names: Sequence[str]
+    train: Labelled,
+    test: Labelled,
+    names: Sequence[str],
+    image_size: tuple[int, int] | None = None,
 ) -> SegmentationScore:
     """Score the guess that everything is the most frequent class."""
-    counts = torch.bincount(train.labels[train.labels >= 0], minlength=len(names))
-    guess = torch.full_like(test.labels, int(counts.argmax()))
-    return score(confusion_matrix(guess, test.labels, len(names)), names)
+    counts = torch.zeros(len(names), dtype=torch.long)
+    for _, labels in image_batches(train, image_size):
+        counts += torch.bincount(labels[labels >= 0], minlength=len(names))
+
+    def segment(images: Tensor) -> Tensor:
+        return torch.full((len(images), *images.shape[-2:]), int(counts.argmax()))
+
+    return score_segments(segment, test, names, image_size)
 
 
-def _cells(features: Features, labelled: LabelledImages) -> tuple[Tensor, Tensor]:
-    """Return the features (N,C) and labels (N,) of labelled cells."""
-    xs, ys = [], []
-    for images, labels in zip(
-        labelled.images.split(BATCH), labelled.labels.split(BATCH), strict=True
-    ):
-        found = features(images)
-        height, width = found.shape[-2:]
-        rows = ((torch.arange(height) + 0.5) * labels.shape[1] / height).long()
-        columns = ((torch.arange(width) + 0.5) * labels.shape[2] / width).long()
-        y = labels[:, rows][:, :, columns]
-        found, y = found[..., ::CELL_STEP, ::CELL_STEP], y[:, ::CELL_STEP, ::CELL_STEP]
-        xs.append(found.movedim(1, -1)[y >= 0])
-        ys.append(y[y >= 0])
-    return torch.cat(xs), torch.cat(ys)
+def _as_input(images: Tensor, model: nn.Module) -> Tensor:
+    return images.to(next(model.parameters()).device).float() / 255
+
+
+def _largest(scores: Tensor, images: Tensor) -> Tensor:
+    """Interpolate scores (B,classes,h,w) to the pixels; return the best class, on the CPU."""
+    size = images.shape[-2:]
+    scores = F.interpolate(scores, size=size, mode="bilinear", align_corners=False)
+    return scores.argmax(dim=1).cpu()
 
 
 def _fit(x: Tensor, y: Tensor, classes: int) -> nn.Linear:
-    layer = nn.Linear(x.shape[1], classes)
+    layer = nn.Linear(x.shape[1], classes, device=x.device)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     optimizer = torch.optim.LBFGS(
