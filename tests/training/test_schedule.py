@@ -10,6 +10,7 @@ from geoset.training.schedule import (
     batchnorm_momentum,
     build_optimizer,
     learning_rate,
+    parameter_groups,
     set_batchnorm_momentum,
     set_learning_rate,
 )
@@ -83,6 +84,34 @@ def test_adamw_and_learning_rate():
     assert optimizer.param_groups[0]["weight_decay"] == 0.25
     set_learning_rate(optimizer, 0.125)
     assert optimizer.param_groups[0]["lr"] == 0.125
+
+
+def test_groups_learn_at_their_factor_of_the_rate():
+    """lr 0.5 on gradients of 1: the encoder goes 0.1 of the way of the rest."""
+    model = nn.ModuleDict({name: nn.Linear(1, 1, bias=False) for name in ("head", "encoder")})
+    groups = parameter_groups(model, {"encoder.": 0.1})
+    optimizer = build_optimizer(groups, OptimizerSettings(lr=1.0))
+    before = {name: layer.weight.item() for name, layer in model.items()}
+    set_learning_rate(optimizer, 0.5)
+    for layer in model.values():
+        layer.weight.grad = torch.ones_like(layer.weight)
+    optimizer.step()
+    moved = {name: before[name] - layer.weight.item() for name, layer in model.items()}
+    assert moved == pytest.approx({"head": 0.5, "encoder": 0.05})
+
+
+def test_without_factors_there_is_one_group():
+    model = nn.Linear(2, 3)
+    (group,) = parameter_groups(model, {})
+    assert (len(group["params"]), group["lr_factor"]) == (2, 1.0)
+
+
+def test_a_factor_for_nothing_is_refused():
+    model = nn.ModuleDict({"head": nn.Linear(1, 1), "body": nn.Linear(1, 1)})
+    with pytest.raises(
+        GeosetError, match=r"'encoder.', but no parameter of ModuleDict starts so; .* head, body$"
+    ):
+        parameter_groups(model, {"encoder.": 0.1})
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adamw"])

@@ -1,9 +1,10 @@
 """The training loop: stages one after the other, each with its own optimizer and schedule.
 
 A run folder gets `run.json` (settings, versions, hardware), `log.jsonl`, `tensorboard/`,
-`checkpoints/`, the weights after each stage, and `model.safetensors`. A run that was killed is
-taken up again with `resume`, and on a CPU ends with bitwise the same weights. SIGTERM, SIGUSR1 and
-Ctrl-C let the steps in progress end, save a checkpoint, and exit with 128 + the signal's number.
+`checkpoints/`, the weights after each stage and wherever it asks for them, and `model.safetensors`.
+A run that was killed is taken up again with `resume`, and on a CPU ends with bitwise the same
+weights. SIGTERM, SIGUSR1 and Ctrl-C let the steps in progress end, save a checkpoint, and exit with
+128 + the signal's number.
 
 Steps do not wait for the device: it is asked for its results every few steps, and only then are
 they logged, checked and saved.
@@ -34,6 +35,7 @@ from geoset.training.schedule import (
     batchnorm_momentum,
     build_optimizer,
     learning_rate,
+    parameter_groups,
     set_batchnorm_momentum,
     set_learning_rate,
 )
@@ -143,10 +145,8 @@ class _Loop:
             start += stage.steps
             if self.stopping or first >= stage.steps:
                 continue
-            parameters = self.network.module.parameters()
-            optimizer = build_optimizer(
-                parameters, stage.optimizer, self.fabric.device.type == "cuda"
-            )
+            groups = parameter_groups(self.network.module, stage.lr_factors)
+            optimizer = build_optimizer(groups, stage.optimizer, self.fabric.device.type == "cuda")
             if first > 0:
                 optimizer.load_state_dict(state["optimizer"])
             files = [f"stage-{stage.name}.safetensors"] + [FINAL_WEIGHTS] * (start == self.total)
@@ -162,13 +162,13 @@ class _Loop:
         together = steps_together(fabric.device, self.accumulate)
         for step in range(first, stage.steps):
             taken.append(self._step(stage, index, step, batches, optimizer))
-            last = step + 1 == stage.steps
-            if not last and (step + 1) % together:
+            now = [stage.snapshot(step + 1)] if step + 1 in stage.snapshots else []
+            now += files if step + 1 == stage.steps else []
+            if not now and (step + 1) % together:
                 continue
             due = self._fetch(stage, taken)
-            if due or last or self.stopping:
-                save = partial(self._save, stage, taken[-1], optimizer, files if last else [])
-                on_first(fabric, save)
+            if due or now or self.stopping:
+                on_first(fabric, partial(self._save, stage, taken[-1], optimizer, now))
             taken = []
             if self.stopping:
                 return

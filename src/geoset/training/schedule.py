@@ -5,20 +5,49 @@ optimizer's own state. Steps count from 0 at the start of each stage.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from geoset.errors import GeosetError
 from geoset.recipes import OptimizerSettings
 
 SHORTEST_STAGE_FOR_BATCHNORM_DECAY = 10_000
 
 
+def parameter_groups(model: nn.Module, lr_factors: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return the parameters of `model` in groups for an optimizer, each with its `lr_factor`.
+
+    lr_factors: by the start of parameter names, such as {"encoder.": 0.1}; the others have 1
+
+    Raises:
+        GeosetError: no parameter's name starts so.
+    """
+    groups = {start: [] for start in (*lr_factors, "")}
+    for name, parameter in model.named_parameters():
+        groups[next(start for start in groups if name.startswith(start))].append(parameter)
+    for start in lr_factors:
+        if not groups[start]:
+            parts = ", ".join(name for name, _ in model.named_children())
+            raise GeosetError(
+                f"lr_factors name '{start}', but no parameter of {type(model).__name__} starts so; "
+                f"its parts are {parts}"
+            )
+    return [
+        {"params": parameters, "lr_factor": lr_factors.get(start, 1.0)}
+        for start, parameters in groups.items()
+        if parameters
+    ]
+
+
 def build_optimizer(
-    parameters: Iterable[nn.Parameter], settings: OptimizerSettings, fused: bool = False
+    parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
+    settings: OptimizerSettings,
+    fused: bool = False,
 ) -> Optimizer:
-    """Return a fresh optimizer over `parameters`.
+    """Return a fresh optimizer over `parameters`, or groups of them.
 
     fused: let AdamW take a step in one kernel. It also finds out there whether fp16 gradients have
         overflowed; others make the program wait for that. Not SGD: where the first step overflows,
@@ -51,9 +80,9 @@ def learning_rate(settings: OptimizerSettings, step: int, steps: int) -> float:
 
 
 def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
-    """Give every parameter group the learning rate `lr`."""
+    """Give every parameter group the learning rate `lr`, times its `lr_factor` if it has one."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("lr_factor", 1.0)
 
 
 def batchnorm_momentum(settings: OptimizerSettings, step: int, steps: int) -> float:

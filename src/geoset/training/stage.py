@@ -1,7 +1,7 @@
 """What the training loop is given for each part of a run."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -30,6 +30,8 @@ class Stage:
         device, and is seeded by seed, stage, place of the batch and rank. Call the model itself,
         not its parts; wait for nothing (`.item()`, masks as indices): steps are queued.
     frames_per_batch: images in one batch of one process
+    lr_factors: by the start of parameter names, factors on their learning rate
+    snapshots: steps after which the weights are saved, as `snapshot-<name>-<step>.safetensors`
 
     Raises:
         GeosetError: a stage without steps.
@@ -41,7 +43,13 @@ class Stage:
     batches: Callable[[int, int, int], Iterator[Any]]
     compute: Callable[[nn.Module, Any, torch.Generator], Mapping[str, Tensor | float]]
     frames_per_batch: int
+    lr_factors: Mapping[str, float] = field(default_factory=dict)
+    snapshots: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise GeosetError(f"stage '{self.name}' has {self.steps} steps; expected 1 or more")
+
+    def snapshot(self, step: int) -> str:
+        """Return the file name of the weights after `step` steps of the stage."""
+        return f"snapshot-{self.name}-{step:08d}.safetensors"
