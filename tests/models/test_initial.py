@@ -11,10 +11,11 @@ import torchvision
 
 from geoset import GeosetError, ResUNet
 from geoset.models import initial
-from geoset.models.encoder import RESNETS
-from geoset.models.initial import load_initial
+from geoset.models.encoder import RESNETS, build_encoder
+from geoset.models.initial import load_encoder, load_initial
 from geoset.models.load import save_model
 from geoset.models.network import build_network
+from geoset.models.segmenter import Segmenter
 from reference.pri3d import pri3d
 
 
@@ -97,7 +98,7 @@ def test_offline_both_ways_out_are_named(network, hub):
         load_initial(network, "imagenet")
     assert str(error.value) == (
         "ImageNet weights of resnet18 cannot be fetched (<urlopen error no connection>). Put "
-        f"torchvision's file at {hub.cached}, or name a local one: --model.weights FILE"
+        f"torchvision's file at {hub.cached}, or name a local file of them in place of 'imagenet'"
     )
     assert same(network.state_dict(), before)
 
@@ -256,6 +257,70 @@ def test_timm_offline(monkeypatch):
     with pytest.raises(
         GeosetError,
         match=r"timm's weights of test_vit cannot be fetched \(not in the cache\). Run once while "
-        r"online: .*--model.weights FILE",
+        r"online: .*in place of 'imagenet'",
     ):
         load_initial(network, "imagenet")
+
+
+def test_an_encoder_alone_takes_an_encoder_and_leaves_the_rest(tmp_path):
+    torch.manual_seed(7)
+    other = ResUNet("resnet18", out_channels=6, width=0.25)
+    save_model(other, tmp_path / "model.safetensors")
+    encoder = build_encoder("resnet18", 0.25, output_stride=16)
+    found = load_encoder(encoder, str(tmp_path))
+    assert found == (
+        f"weights: {len(other.encoder.state_dict())} tensors of {tmp_path}; "
+        f"skipped {len(other.decoder.state_dict())} of decoder.* (decoder)"
+    )
+    assert same(encoder.state_dict(), other.encoder.state_dict())
+
+
+def test_an_encoder_from_the_ends_of_other_things(hub, tmp_path):
+    """Scratch, ImageNet, Pri3D, and a network fine-tuned for segmentation."""
+    encoder = build_encoder("resnet18")
+    before = copy_of(encoder)
+    assert load_encoder(encoder, "scratch") == "weights: drawn at random"
+    assert same(encoder.state_dict(), before)
+    hub.cached.parent.mkdir(parents=True)
+    hub.file.rename(hub.cached)
+    assert load_encoder(encoder, "imagenet") == (
+        f"weights: 120 tensors of {hub.cached}; skipped 2 of fc.* (not in the encoder)"
+    )
+    assert same(resnet18().state_dict(), copy_of(encoder))
+    original = pri3d("resnet18", heads=True)
+    torch.save({"model": original.state_dict()}, tmp_path / "a.pth")
+    assert ", 2 of w2d.* (Geo head" in load_encoder(encoder, str(tmp_path / "a.pth"))
+    assert same(encoder.state_dict(), original.backbone.encoder.state_dict())
+    tuned = Segmenter("pspnet", "resnet18", ["a", "b"])
+    save_model(tuned, tmp_path / "tuned.safetensors")
+    assert "2 of head.* (last layer), 8 of auxiliary.* (auxiliary head)" in load_encoder(
+        encoder, str(tmp_path / "tuned.safetensors")
+    )
+    assert same(encoder.state_dict(), tuned.encoder.state_dict())
+
+
+def test_an_encoder_that_nothing_fits(tmp_path):
+    save_model(ResUNet("resnet18", width=0.25), tmp_path / "model.safetensors")
+    encoder = build_encoder("resnet18", 0.5)
+    before = copy_of(encoder)
+    with pytest.raises(
+        GeosetError, match=r"do not fit resnet18 \(of another shape: layer1.0.bn1.bias \(16,\) for"
+    ):
+        load_encoder(encoder, str(tmp_path))
+    assert same(encoder.state_dict(), before)
+    torch.save({"decoder.conv0.bias": torch.zeros(3)}, tmp_path / "a.pth")
+    with pytest.raises(GeosetError, match=r"resnet18 \(missing: bn1.bias, bn1.running_mean"):
+        load_encoder(encoder, str(tmp_path / "a.pth"))
+
+
+def test_a_segmentation_network_takes_the_decoder_too(tmp_path):
+    torch.manual_seed(7)
+    other = ResUNet("resnet18", out_channels=6, width=0.25)
+    save_model(other, tmp_path / "model.safetensors")
+    network = Segmenter("unet", "resnet18", ["a", "b"], 0.25, out_channels=6)
+    head = copy_of(network.head)
+    found = load_initial(network, str(tmp_path))
+    assert found == f"weights: {len(other.state_dict())} tensors of {tmp_path}"
+    assert same(network.encoder.state_dict(), other.encoder.state_dict())
+    assert same(network.decoder.state_dict(), other.decoder.state_dict())
+    assert same(network.head.state_dict(), head)

@@ -7,19 +7,26 @@ from pathlib import Path
 
 import timm
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from geoset.errors import GeosetError
-from geoset.models.dense import DenseNetwork
 from geoset.models.encoder import RESNETS
+from geoset.models.image_network import ImageNetwork
 from geoset.models.load import listed, load_weights
 from geoset.models.pri3d import from_pri3d, is_pri3d, without
 from geoset.models.read import read_weights
 
+DRAWN = "weights: drawn at random"
 
-def load_initial(network: DenseNetwork, weights: str) -> str:
-    """Start `network` from `weights`; return a line that says what was used and what skipped.
+# What a segmentation network has besides; it is for its own classes.
+HEADS = {"head.": "last layer", "auxiliary.": "auxiliary head"}
+
+
+def load_initial(network: ImageNetwork, weights: str) -> str:
+    """Start the encoder and the decoder of `network` from `weights`.
+
+    Returns a line that says what was used and what skipped.
 
     weights:
         "scratch": as they were drawn.
@@ -35,16 +42,45 @@ def load_initial(network: DenseNetwork, weights: str) -> str:
             then, and the text lists what is missing, unexpected or of another shape.
     """
     if weights == "scratch":
-        return "weights: drawn at random"
+        return DRAWN
+    state, source, skipped = _find(network.encoder, weights)
+    own = network.state_dict()
+    whole = any(key.startswith("decoder.") for key in state)
+    wanted = ("encoder.", "decoder.") if whole else ("encoder.",)
+    kept = {key for key in own if _is_count(key) or not key.startswith(wanted)}
+    load_weights(network, {key: own[key] for key in kept} | state, source)
+    return _report(state, source, "" if whole else "; decoder drawn at random", skipped)
+
+
+def load_encoder(encoder: nn.Module, weights: str) -> str:
+    """Start an encoder of `build_encoder` from `weights`, and leave all else in them aside.
+
+    Returns a line that says what was used and what skipped. weights, errors: as `load_initial`.
+    """
+    if weights == "scratch":
+        return DRAWN
+    state, source, skipped = _find(encoder, weights)
+    state, decoder = without(state, {"decoder.": "decoder"})
+    state = {key.removeprefix("encoder."): value for key, value in state.items()}
+    counts = {key: value for key, value in encoder.state_dict().items() if _is_count(key)}
+    load_weights(encoder, counts | state, source)
+    return _report(state, source, "", ", ".join(filter(None, (decoder, skipped))))
+
+
+def _find(encoder: nn.Module, weights: str) -> tuple[dict[str, Tensor], str, str]:
+    """Return the tensors of `weights` by the names of `DenseNetwork`, their source, and the rest.
+
+    The rest: what they hold beside an encoder and a decoder, as text.
+    """
     if weights != "imagenet" and not Path(weights).exists():
         raise GeosetError(
             f"weights '{weights}': expected 'scratch', 'imagenet' or a file that exists"
         )
-    name, width = network.config["encoder"], network.config["width"]
-    if weights == "imagenet" and width != 1:
+    name = encoder.name
+    if weights == "imagenet" and encoder.width != 1:
         raise GeosetError(
-            f"weights 'imagenet' for a {name} of width {width:g}: there are none. Set the width "
-            "to 1, or start from 'scratch'"
+            f"weights 'imagenet' for a {name} of width {encoder.width:g}: there are none. Set the "
+            "width to 1, or start from 'scratch'"
         )
     if weights == "imagenet" and name not in RESNETS:
         state, source = _from_timm(name), f"timm's {name}"
@@ -52,51 +88,49 @@ def load_initial(network: DenseNetwork, weights: str) -> str:
         path = _torchvision_file(name) if weights == "imagenet" else Path(weights)
         _check_hash(path)
         state, source = read_weights(path)[0], str(path)
-    state, skipped = _own_names(network, state, source)
-    return _load(network, state, source) + (f"; skipped {skipped}" if skipped else "")
+    state, skipped = _own_names(encoder, state, source)
+    return state, source, skipped
 
 
-def _load(network: DenseNetwork, state: dict[str, Tensor], source: str) -> str:
-    own = network.state_dict()
-    # A count of training steps, which some files of torchvision lack, and which nothing reads.
-    kept = {key for key in own if key.endswith("num_batches_tracked")}
-    whole = any(key.startswith("decoder.") for key in state)
-    if not whole:
-        kept |= {key for key in own if key.startswith("decoder.")}
-    load_weights(network, {key: own[key] for key in kept} | state, source)
-    decoder = "" if whole else "; decoder drawn at random"
-    return f"weights: {len(state)} tensors of {source}{decoder}"
+def _report(state: dict[str, Tensor], source: str, decoder: str, skipped: str) -> str:
+    left = f"; skipped {skipped}" if skipped else ""
+    return f"weights: {len(state)} tensors of {source}{decoder}{left}"
+
+
+def _is_count(key: str) -> bool:
+    """Tell a count of training steps, which some files of torchvision lack and nothing reads."""
+    return key.endswith("num_batches_tracked")
 
 
 def _own_names(
-    network: DenseNetwork, state: dict[str, Tensor], source: str
+    encoder: nn.Module, state: dict[str, Tensor], source: str
 ) -> tuple[dict[str, Tensor], str]:
-    """Return the tensors under the network's names, and what was left out of them."""
+    """Return the tensors under the names of `DenseNetwork`, and what was left out of them."""
     if is_pri3d(state):
         return from_pri3d(state)
     if any(key.startswith(("encoder.", "decoder.")) for key in state):
-        return state, ""
-    name = network.config["encoder"]
+        return without(state, HEADS)
+    name = encoder.name
     prefix = "encoder." if name in RESNETS else "encoder.model."
-    own = network.state_dict().keys()
+    own = {f"encoder.{key}" for key in encoder.state_dict()}
     if not any(prefix + key in own for key in state):
         raise GeosetError(
             f"{source}: holds no weights of {name}, but {listed(sorted(state))}. Expected the "
             "names of torchvision or timm, a model of geoset, or a checkpoint of Pri3D"
         )
-    heads = dict.fromkeys(_heads(network), "not in the encoder")
+    heads = dict.fromkeys(_heads(encoder), "not in the encoder")
     state, skipped = without(state, heads)
     return {prefix + key: value for key, value in state.items()}, skipped
 
 
-def _heads(network: DenseNetwork) -> list[str]:
+def _heads(encoder: nn.Module) -> list[str]:
     """Return the names of the whole backbone's tensors that the encoder does without."""
-    name = network.config["encoder"]
+    name = encoder.name
     if name in RESNETS:
         return ["fc."]
     with torch.random.fork_rng(devices=[]):
         whole = timm.create_model(name, pretrained=False)
-    own = network.encoder.model.state_dict().keys()
+    own = encoder.model.state_dict().keys()
     parts = {key.partition(".")[0] for key in own}
     # A classifier may be in the file also where timm's own weights have none.
     others = {*whole.state_dict().keys() - own, "head.weight"}
@@ -117,7 +151,7 @@ def _torchvision_file(name: str) -> Path:
     except (OSError, RuntimeError, HTTPException) as error:
         raise GeosetError(
             f"ImageNet weights of {name} cannot be fetched ({error}). Put torchvision's file "
-            f"at {path}, or name a local one: --model.weights FILE"
+            f"at {path}, or name a local file of them in place of 'imagenet'"
         ) from error
     return path
 
@@ -130,7 +164,7 @@ def _from_timm(name: str) -> dict[str, Tensor]:
     except (OSError, RuntimeError) as error:
         raise GeosetError(
             f"timm's weights of {name} cannot be fetched ({error}). Run once while online: timm "
-            "keeps them in its cache; or name a local file of them: --model.weights FILE"
+            "keeps them in its cache; or name a local file of them in place of 'imagenet'"
         ) from error
 
 

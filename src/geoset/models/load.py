@@ -3,6 +3,7 @@
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 from torch import Tensor, nn
@@ -13,9 +14,10 @@ from geoset.models.dense import DenseNetwork
 from geoset.models.pri3d import from_pri3d, is_pri3d, resnet_of
 from geoset.models.read import read_weights
 from geoset.models.resunet import ResUNet
+from geoset.models.segmenter import Segmenter
 
 METADATA_KEY = "geoset_model"
-MODELS = {"ResUNet": ResUNet, "DenseNetwork": DenseNetwork}
+MODELS = {"ResUNet": ResUNet, "DenseNetwork": DenseNetwork, "Segmenter": Segmenter}
 LISTED = 12
 
 
@@ -54,6 +56,26 @@ def load_model(path: str | Path) -> nn.Module:
         model = _named_model(metadata, path)
     load_weights(model, state, str(path))
     return model.eval()
+
+
+def network_config(path: str | Path) -> dict[str, Any]:
+    """Return what a file of weights says of its network: `encoder`, `width`, `out_channels`.
+
+    Empty where it says nothing, as a backbone of torchvision or timm. `out_channels` is that of a
+    network for dense features, and None otherwise.
+
+    Raises:
+        GeosetError: the file is missing or unreadable.
+    """
+    state, metadata = read_weights(Path(path))
+    if is_pri3d(state):
+        last = state.get("backbone.decoder.conv0.weight")
+        channels = None if last is None else len(last)
+        return {"encoder": resnet_of(state), "width": 1.0, "out_channels": channels}
+    if METADATA_KEY not in metadata:
+        return {}
+    config = json.loads(metadata[METADATA_KEY])["config"]
+    return {name: config.get(name) for name in ("encoder", "width", "out_channels")}
 
 
 def _named_model(metadata: dict[str, str], path: Path) -> nn.Module:
@@ -96,8 +118,9 @@ def load_weights(model: nn.Module, state: dict[str, Tensor], name: str) -> None:
     }
     found = "; ".join(f"{reason}: {listed(keys)}" for reason, keys in wrong.items() if keys)
     if found:
+        network = getattr(model, "name", type(model).__name__)  # encoders have names
         raise GeosetError(
-            f"{name}: the weights do not fit {type(model).__name__} ({found}). Nothing was "
+            f"{name}: the weights do not fit {network} ({found}). Nothing was "
             "loaded; build the network that they were saved from"
         )
     model.load_state_dict(state)
