@@ -1,0 +1,115 @@
+"""Fine-tuning Mask R-CNN: what the protocols fix, and the settings of a run."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from geoset.recipes.checks import require
+from geoset.recipes.optimizer import OptimizerSettings
+
+
+class InstanceProtocol(NamedTuple):
+    """What counts.
+
+    min_pixels: of an instance; smaller ones are neither learned nor looked for
+    skip_empty: leave images out of the evaluation that have no such instance
+    score_threshold: detections that are less certain do not count
+    """
+
+    min_pixels: int
+    skip_empty: bool
+    score_threshold: float
+
+
+PROTOCOLS: dict[str, InstanceProtocol] = {
+    # Pri3D's and the paper's. The high threshold cuts the curve of precision short: AP is lower.
+    "pri3d": InstanceProtocol(min_pixels=1000, skip_empty=True, score_threshold=0.5),
+    "strict": InstanceProtocol(min_pixels=1, skip_empty=False, score_threshold=0.05),
+}
+
+# detectron2's, which Pri3D trained with; the learning rate is Pri3D's.
+_SGD = OptimizerSettings(
+    lr=0.0025, dampening=0.0, weight_decay=1e-4, schedule="constant", warmup=1000
+)
+
+
+@dataclass(frozen=True)
+class InstanceSettings:
+    """Fine-tuning Mask R-CNN; the defaults are Pri3D's for ScanNet."""
+
+    protocol: Literal["pri3d", "strict"] = "strict"
+    """what counts: pri3d as published, or strict; results say which"""
+    encoder: str = "resnet50"
+    """backbone: resnet18, resnet50, or another of timm with growing strides"""
+    width: float = 1.0
+    """factor on the width of a ResNet and of the heads; below 1 for training on a CPU"""
+    weights: str = "imagenet"
+    """what the encoder starts from: scratch, imagenet, or a file of weights"""
+    freeze: bool = True
+    """of a ResNet that does not start from scratch: keep its BatchNorm, stem and first stage"""
+    steps: int = 90_000
+    """how many"""
+    batch: int = 16
+    """images a step, over all devices"""
+    accumulate: int = 1
+    """parts that each device takes its share of a step in"""
+    optimizer: OptimizerSettings = _SGD
+    """update rule, and how the learning rate changes between its falls"""
+    falls: tuple[float, ...] = (2 / 3, 8 / 9)
+    """shares of the steps after which the learning rate falls to a tenth; momentum starts afresh"""
+    sizes: tuple[int, ...] = (640, 672, 704, 736, 768, 800)
+    """short sides that images are scaled to, one drawn for each; evaluated at the last"""
+    max_size: int = 1333
+    """of the long side; takes precedence"""
+    regions: int = 32
+    """proposals of an image that the heads learn from"""
+    flip: bool = True
+    """mirror half of the images"""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """number format of the forward pass"""
+
+    def __post_init__(self) -> None:
+        require(
+            self.protocol in PROTOCOLS,
+            f"protocol is '{self.protocol}'",
+            f"one of {', '.join(PROTOCOLS)}",
+        )
+        for name in ("steps", "batch", "accumulate", "regions"):
+            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}", "1 or more")
+        starts = self.starts
+        require(
+            list(starts) == sorted({*starts}) and starts[-1] < self.steps,
+            f"falls are {', '.join(map(str, self.falls))} of {self.steps} steps",
+            "growing shares between 0 and 1, a step or more apart",
+        )
+        require(
+            not self.falls or self.optimizer.schedule == "constant",
+            f"the schedule is {self.optimizer.schedule}, with falls besides",
+            "the schedule constant, or no falls",
+        )
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """First steps of the parts of the run that have a learning rate of their own."""
+        return (0, *(round(share * self.steps) for share in self.falls))
+
+
+_ADAMW = OptimizerSettings(kind="adamw", lr=1e-3, weight_decay=1e-4, warmup=20)
+
+INSTANCE_RECIPES: dict[str, InstanceSettings] = {
+    "scannet": InstanceSettings(),
+    "nyuv2": InstanceSettings(batch=2),
+    # Minutes on two cores, for images of about 96x128.
+    "small": InstanceSettings(
+        encoder="resnet18",
+        width=0.25,
+        weights="scratch",
+        steps=300,
+        batch=4,
+        optimizer=_ADAMW,
+        falls=(),
+        sizes=(96,),
+        max_size=160,
+        regions=64,
+    ),
+}
+"""By data set, as Pri3D fine-tuned on it; and what runs in minutes."""
