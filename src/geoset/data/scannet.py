@@ -22,7 +22,7 @@ SCENE_IS_MISSING = "scene of the list is not there"
 
 def matches(path: Path) -> bool:
     """Tell whether `path` holds scenes with colour and label images."""
-    scenes = _frames_folder(path).iterdir()
+    scenes = _frames_folder(path).glob("*")
     return any((scene / "color").is_dir() and (scene / "label").is_dir() for scene in scenes)
 
 
