@@ -133,10 +133,11 @@ def instances_from(labels: np.ndarray, numbers: np.ndarray) -> Instances:
         labels: (H,W) class of each pixel, below 0 = none.
         numbers: (H,W) integers, 0 = no instance.
     """
-    numbers = numbers.astype(np.int64)
-    key = labels * (int(numbers.max(initial=0)) + 1) + numbers
-    key[(labels < 0) | (numbers == 0)] = -1
-    keys, first = np.unique(key, return_index=True)
-    found = keys >= 0
-    masks = key == keys[found][:, None, None]
-    return Instances(masks, labels.ravel()[first[found]].astype(np.int64))
+    stride = int(numbers.max(initial=0)) + 1
+    keys = labels * stride + numbers
+    keys[(labels < 0) | (numbers == 0)] = -1
+    starts = np.ones(keys.shape, bool)  # of runs along rows: far fewer to sort than pixels
+    starts[:, 1:] = keys[:, 1:] != keys[:, :-1]
+    found = np.unique(keys[starts])
+    found = found[found >= 0]
+    return Instances(keys == found[:, None, None], found // stride)
