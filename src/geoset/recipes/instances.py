@@ -13,17 +13,19 @@ class InstanceProtocol(NamedTuple):
     min_pixels: of an instance; smaller ones are neither learned nor looked for
     skip_empty: leave images out of the evaluation that have no such instance
     score_threshold: detections that are less certain do not count
+    best: the weights are those of the snapshot that is best on the validation data, not the last
     """
 
     min_pixels: int
     skip_empty: bool
     score_threshold: float
+    best: bool
 
 
 PROTOCOLS: dict[str, InstanceProtocol] = {
     # Pri3D's and the paper's. The high threshold cuts the curve of precision short: AP is lower.
-    "pri3d": InstanceProtocol(min_pixels=1000, skip_empty=True, score_threshold=0.5),
-    "strict": InstanceProtocol(min_pixels=1, skip_empty=False, score_threshold=0.05),
+    "pri3d": InstanceProtocol(1000, skip_empty=True, score_threshold=0.5, best=True),
+    "strict": InstanceProtocol(1, skip_empty=False, score_threshold=0.05, best=False),
 }
 
 # detectron2's, which Pri3D trained with; the learning rate is Pri3D's.
@@ -39,9 +41,9 @@ class InstanceSettings:
     protocol: Literal["pri3d", "strict"] = "strict"
     """what counts: pri3d as published, or strict; results say which"""
     encoder: str = "resnet50"
-    """backbone: resnet18, resnet50, or another of timm with growing strides"""
+    """backbone, unless the file of weights says which: resnet18, or another of growing strides"""
     width: float = 1.0
-    """factor on the width of a ResNet and of the heads; below 1 for training on a CPU"""
+    """factor on the width of a ResNet and of the heads, unless the file of weights says which"""
     weights: str = "imagenet"
     """what the encoder starts from: scratch, imagenet, or a file of weights"""
     freeze: bool = True
@@ -64,6 +66,8 @@ class InstanceSettings:
     """proposals of an image that the heads learn from"""
     flip: bool = True
     """mirror half of the images"""
+    snapshots: int = 10
+    """how many weights along the way are compared on the validation data, for pri3d"""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """number format of the forward pass"""
 
@@ -73,7 +77,7 @@ class InstanceSettings:
             f"protocol is '{self.protocol}'",
             f"one of {', '.join(PROTOCOLS)}",
         )
-        for name in ("steps", "batch", "accumulate", "regions"):
+        for name in ("steps", "batch", "accumulate", "regions", "snapshots"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}", "1 or more")
         starts = self.starts
         require(

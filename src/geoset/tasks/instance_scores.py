@@ -28,6 +28,7 @@ from geoset.models.detector import Detector
 from geoset.models.load import load_model
 from geoset.recipes import Hardware
 from geoset.recipes.instances import PROTOCOLS, InstanceProtocol
+from geoset.tasks.finetuning import weights_in
 from geoset.training.processes import end_processes, on_first, start_processes
 
 if TYPE_CHECKING:
@@ -61,40 +62,68 @@ def evaluate(
     data: LabelledSet,
     out: Path,
     *,
-    protocol: str = "strict",
+    protocol: str | None = None,
     hardware: Hardware | None = None,
 ) -> dict[str, Any]:
     """Score a detector, or the file or run folder of one, on `data`; return what `results.json` is.
 
     Writes into `out` results.json, the same as a table (results.md), and detections.json and
-    truth.json, which the COCO tools read. Several processes share the images, each read once.
+    truth.json, which the COCO tools read. Of a run folder, the weights are `best.safetensors` if
+    there are any, or else `model.safetensors`. Several processes share the images, each read once.
 
-    protocol: one of PROTOCOLS
+    protocol: one of PROTOCOLS; None = that of the run, or strict where there is no run
 
     Raises:
         GeosetError: the model is no detector, or one of other classes; `data` has no instances; a
             file cannot be written.
     """
     hardware = hardware or Hardware()
-    detector = model if isinstance(model, Detector) else load_model(model)
+    fabric = _start(hardware)
+    if isinstance(model, Detector):
+        detector, weights = model, None
+    else:
+        # The first process may just have written them.
+        weights = on_first(fabric, lambda: weights_in(model))
+        detector = load_model(weights)
+    protocol = protocol or _protocol_of(model)
+    scored = score_detector(detector, data, protocol, hardware)
+    scored.results["weights"] = weights and weights.name
+    on_first(fabric, lambda: _write(scored, out))
+    end_processes(fabric)
+    return scored.results
+
+
+class Scored(NamedTuple):
+    """The content of results.json, and of the files of COCO that it was found from."""
+
+    results: dict[str, Any]
+    truth: Record
+    detections: list[Record]
+
+
+def score_detector(
+    detector: Detector, data: LabelledSet, protocol: str, hardware: Hardware
+) -> Scored:
+    """Score a detector on `data`; processes share the images.
+
+    Raises:
+        GeosetError: the model is no detector, or one of other classes; `data` has no instances.
+    """
     _check(detector, data, protocol)
     rules = PROTOCOLS[protocol]
-    fabric = start_processes(
-        hardware.accelerator, hardware.devices, hardware.nodes, precision="32-true"
-    )
-    detector.to(fabric.device)
-    mine = shard(len(data), fabric.global_rank, fabric.world_size)
+    fabric = _start(hardware)
     loader = DataLoader(
         _Images(data, rules),
         batch_size=None,
-        sampler=mine,
+        sampler=shard(len(data), fabric.global_rank, fabric.world_size),
         num_workers=hardware.workers,
         collate_fn=_as_it_is,
     )
-    looked = _gather(fabric, list(_look(detector, loader, rules)))
-    results = on_first(fabric, lambda: _write(looked, data, protocol, out))
+    looked = list(_look(detector.to(fabric.device), loader, rules))
+    looked = _gather(fabric, looked)
+    scored = on_first(fabric, lambda: _score(looked, data, protocol))
     end_processes(fabric)
-    return results
+    return scored
 
 
 class _Looked(NamedTuple):
@@ -147,33 +176,41 @@ def _gather(fabric: "Fabric", mine: list[_Looked]) -> list[_Looked]:
     return sorted((each for part in of_all for each in part), key=lambda each: each.image["id"])
 
 
-def _write(looked: list[_Looked], data: LabelledSet, protocol: str, out: Path) -> dict[str, Any]:
+def _score(looked: list[_Looked], data: LabelledSet, protocol: str) -> Scored:
     truth = coco_truth(
         [each.image for each in looked],
         [record for each in looked for record in each.truth],
         data.instance_classes,
     )
     found = [record for each in looked for record in each.found]
-    results = {"protocol": protocol, **PROTOCOLS[protocol]._asdict(), "data": data.name}
-    results |= {
+    rules = PROTOCOLS[protocol]
+    results = {
+        "task": "instances",
+        "protocol": protocol,
+        "score_threshold": rules.score_threshold,
+        "min_pixels": rules.min_pixels,
+        "data": data.name,
         "images": len(looked),
         "instances": len(truth["annotations"]),
         "detections": len(found),
     }
-    for name, kind in KINDS.items():
-        of_class = average_precision(truth, found, kind)
-        results[name] = {
+    for kind, kind_of_coco in KINDS.items():
+        of_class = average_precision(truth, found, kind_of_coco)
+        results[kind] = {
             "mean": _values(mean_precision(of_class)),
             "classes": {name: _values(value) for name, value in of_class.items()},
             "absent": [name for name in data.instance_classes if name not in of_class],
         }
-    text = table(results)
-    atomic_write(out / TRUTH, json.dumps(truth))
-    atomic_write(out / DETECTIONS, json.dumps(found))
+    return Scored(results, truth, found)
+
+
+def _write(scored: Scored, out: Path) -> None:
+    text = table(scored.results)
+    atomic_write(out / TRUTH, json.dumps(scored.truth))
+    atomic_write(out / DETECTIONS, json.dumps(scored.detections))
     atomic_write(out / TABLE, text)
-    atomic_write(out / RESULTS, json.dumps(results, indent=2) + "\n")
+    atomic_write(out / RESULTS, json.dumps(scored.results, indent=2) + "\n")
     print(f"{text}\nresults: {out / RESULTS}", flush=True)
-    return results
 
 
 def table(results: Mapping[str, Any]) -> str:
@@ -208,6 +245,21 @@ def _values(precision: AveragePrecision) -> dict[str, float | None]:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _start(hardware: Hardware) -> "Fabric":
+    return start_processes(
+        hardware.accelerator, hardware.devices, hardware.nodes, precision="32-true"
+    )
+
+
+def _protocol_of(model: Detector | Path) -> str:
+    """Return the protocol of a run folder's settings, or strict for what is no run folder."""
+    description = isinstance(model, Path) and model / "run.json"
+    if not description or not description.is_file():
+        return "strict"
+    settings = json.loads(description.read_text())["plan"]["settings"]
+    return settings.get("instances", {}).get("protocol", "strict")
 
 
 def _check(detector: Detector, data: LabelledSet, protocol: str) -> None:

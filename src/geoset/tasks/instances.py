@@ -1,7 +1,7 @@
 """Fine-tune Mask R-CNN on labelled images, and say what it finds in others."""
 
-import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -15,25 +15,19 @@ from geoset.data.label_batches import InstanceBatches
 from geoset.data.label_set import LabelledSet
 from geoset.data.pairs import batches_from
 from geoset.errors import GeosetError
+from geoset.files import atomic_write
 from geoset.models.detector import Detector
 from geoset.models.encoder import RESNETS
 from geoset.models.initial import load_encoder
-from geoset.models.load import save_model
+from geoset.models.load import load_model, save_model
 from geoset.recipes import Hardware
 from geoset.recipes.instances import PROTOCOLS, InstanceSettings
 from geoset.reports.charts import draw_curves
-from geoset.tasks.instance_scores import evaluate
+from geoset.tasks.finetuning import BEST, CURVES, VALIDATION, contents, say, with_network_of_weights
+from geoset.tasks.instance_scores import evaluate, score_detector
 from geoset.training.log import read_log
 from geoset.training.loop import train
 from geoset.training.stage import Stage
-
-CURVES = "curves.png"
-
-
-@rank_zero_only
-def _say(text: str) -> None:
-    """Print a line, whatever the number of processes that get here."""
-    print(text, flush=True)
 
 
 def finetune(
@@ -48,9 +42,11 @@ def finetune(
 ) -> Path:
     """Train Mask R-CNN on `data`, evaluate it on `val`; return the path of its weights.
 
-    The last weights count, by either protocol. Results are those of `evaluate`, in `out`. The
-    weights are a function of (settings, data, seed, number of devices); a run that was stopped
-    continues with `resume`, and on a CPU with as many threads ends with the same weights, bitwise.
+    The last weights count (`model.safetensors`), or by protocol pri3d those of `snapshots` along
+    the way whose masks have the best AP on `val` (`best.safetensors`; all in `validation.json`).
+    Results are those of `evaluate`, in `out`. The weights are a function of (settings, data, seed,
+    number of devices); a run that was stopped continues with `resume`, and on a CPU with as many
+    threads ends with the same weights, bitwise.
 
     Raises:
         GeosetError: `data` or `val` has no instances, or they have other classes; weights do not
@@ -62,14 +58,16 @@ def finetune(
             f"{data.name} has instances of {_listed(data)}, but {val.name} of {_listed(val)}; "
             "train and evaluate on data with the same classes"
         )
+    settings = with_network_of_weights(settings)
     detector, report = build_detector(data.instance_classes, settings, seed)
-    _say(report)
+    say(report)
     ranks = hardware.devices * hardware.nodes
+    stages = stages_of(data, settings, seed, ranks=ranks, workers=hardware.workers)
     weights = train(
         detector,
-        stages_of(data, settings, seed, ranks=ranks, workers=hardware.workers),
+        stages,
         out,
-        settings={"instances": asdict(settings), "data": _contents(data)},
+        settings={"instances": asdict(settings), "data": contents(data, data.instance_classes)},
         seed=seed,
         save_weights=save_model,
         resume=resume,
@@ -83,8 +81,10 @@ def finetune(
         checkpoint_seconds=hardware.checkpoint_seconds,
         draw=lambda run: draw_curves(read_log(run), run / CURVES),
     )
-    _say(f"weights: {weights}\ncurves:  {out / CURVES}")
-    evaluate(weights, val, out, protocol=settings.protocol, hardware=hardware)
+    if PROTOCOLS[settings.protocol].best:
+        weights = _best_on_validation(out, stages, val, settings.protocol, hardware)
+    say(f"weights: {weights}\ncurves:  {out / CURVES}")
+    evaluate(out, val, out, hardware=hardware)
     return weights
 
 
@@ -111,19 +111,22 @@ def stages_of(
     data: LabelledSet, settings: InstanceSettings, seed: int, *, ranks: int = 1, workers: int = 0
 ) -> list[Stage]:
     """Return what the engine is to do: one stage for each learning rate."""
+    protocol = PROTOCOLS[settings.protocol]
     batches = InstanceBatches(
         data,
         settings.batch,
         seed,
         parts=ranks * settings.accumulate,
         flip=settings.flip,
-        min_pixels=PROTOCOLS[settings.protocol].min_pixels,
+        min_pixels=protocol.min_pixels,
     )
     left_out = [f"{count} x {reason}" for reason, count in batches.dropped.items() if count]
-    _say(
+    say(
         f"{data.name}: {len(batches.images)} images, {batches.steps_per_epoch} steps an epoch"
         + (f"; left out: {', '.join(left_out)}" if left_out else "")
     )
+    kept = settings.snapshots if protocol.best else 0
+    snapshots = [-(-settings.steps * k // kept) for k in range(1, kept + 1)]
     starts, stages = settings.starts, []
     for index, (start, end) in enumerate(zip(starts, (*starts[1:], settings.steps), strict=True)):
         optimizer = replace(settings.optimizer, lr=settings.optimizer.lr / 10**index)
@@ -135,6 +138,7 @@ def stages_of(
                 batches=partial(_load, batches, start, end, workers),
                 compute=compute_losses,
                 frames_per_batch=settings.batch // batches.parts,
+                snapshots=tuple(step - start for step in snapshots if start < step <= end),
             )
         )
     return stages
@@ -155,6 +159,29 @@ def compute_losses(
     return {"loss": torch.stack(list(losses.values())).sum()} | parts
 
 
+def _best_on_validation(
+    out: Path, stages: Sequence[Stage], val: LabelledSet, protocol: str, hardware: Hardware
+) -> Path:
+    """Score all snapshots; copy the best, the first of equals, to BEST."""
+    files, scores, before = {}, {}, 0
+    for stage in stages:
+        for step in stage.snapshots:
+            files[before + step] = out / stage.snapshot(step)
+        before += stage.steps
+    for step, file in files.items():
+        mean = score_detector(load_model(file), val, protocol, hardware).results["masks"]["mean"]
+        scores[step] = mean["ap"] or 0.0
+        say(f"after {step} steps: AP of masks {100 * scores[step]:.2f} on {val.name}")
+    _keep_best(out, files, scores)
+    return out / BEST
+
+
+@rank_zero_only
+def _keep_best(out: Path, files: Mapping[int, Path], scores: Mapping[int, float]) -> None:
+    atomic_write(out / VALIDATION, json.dumps({"mask_ap": scores}, indent=2) + "\n")
+    atomic_write(out / BEST, files[max(scores, key=scores.__getitem__)].read_bytes())
+
+
 def _load(
     batches: InstanceBatches, start: int, end: int, workers: int, first: int, rank: int, ranks: int
 ) -> Iterator[Any]:
@@ -163,14 +190,3 @@ def _load(
 
 def _listed(data: LabelledSet) -> str:
     return ", ".join(data.instance_classes) or "no class"
-
-
-def _contents(data: LabelledSet) -> dict[str, Any]:
-    """Return what identifies the training images, without reading them."""
-    names = "\n".join(data.image_id(i) for i in range(len(data)))
-    return {
-        "name": data.name,
-        "images": len(data),
-        "sha256": hashlib.sha256(names.encode()).hexdigest(),
-        "classes": list(data.instance_classes),
-    }
