@@ -1,65 +1,47 @@
 """Labelled images in batches, and cells of their features with the labels they have."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Union
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from geoset.data.labelled import LabelledImages
+from geoset.data.labelled import LabelledImages, LabelledSet
 from geoset.errors import GeosetError
-
-if TYPE_CHECKING:
-    from geoset.data.labelled import LabelledSet
 
 BATCH = 16  # images
 CELL_SPACING = 4  # pixels between the cells that are learned from: nearer ones are alike
 
-Labelled = Union[LabelledImages, "LabelledSet"]
+Labelled = LabelledImages | LabelledSet
 
 Features = Callable[[Tensor], Tensor]
 """Images (B,3,H,W) uint8 to features (B,C,h,w)."""
 
 
-def image_batches(
-    labelled: Labelled, image_size: tuple[int, int] | None = None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield images (B,3,H,W) uint8 and their labels (B,H,W) int64, resized where asked.
+def image_batches(labelled: Labelled) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield images (B,3,H,W) uint8 and their labels (B,H,W) int64.
 
     Raises:
-        GeosetError: images of several sizes are to be left as they are.
+        GeosetError: images of a batch differ in size.
     """
     if isinstance(labelled, LabelledImages):
         yield from zip(labelled.images.split(BATCH), labelled.labels.split(BATCH), strict=True)
         return
     for start in range(0, len(labelled), BATCH):
         rows = range(start, min(start + BATCH, len(labelled)))
-        images = [_resized(labelled.image(i), image_size, Image.Resampling.BILINEAR) for i in rows]
-        # Labels from -1 and below 2**31, in a mode that PIL can resize.
-        labels = [
-            _resized(labelled.semantic(i).astype(np.int32), image_size, Image.Resampling.NEAREST)
-            for i in rows
-        ]
-        sizes = {image.shape[:2] for image in images}
+        images = [labelled.image(i) for i in rows]
+        sizes = sorted({image.shape[:2] for image in images})
         if len(sizes) > 1:
             raise GeosetError(
-                f"{labelled.name}: images of {' and '.join(f'{h}x{w}' for h, w in sorted(sizes))}; "
-                "expected one size: give image_size, such as 240 320"
+                f"{labelled.name}: has images of {' and '.join(f'{h}x{w}' for h, w in sizes)}, "
+                "expected one size: give an image size, such as 240 320"
             )
-        yield (
-            torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2),
-            torch.from_numpy(np.stack(labels)).long(),
-        )
+        labels = np.stack([labelled.semantic(i) for i in rows])
+        yield torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), torch.from_numpy(labels)
 
 
 def labelled_cells(
-    features: Features,
-    labelled: Labelled,
-    image_size: tuple[int, int] | None,
-    limit: int,
-    seed: int = 0,
+    features: Features, labelled: Labelled, limit: int, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Return features (N,C) and labels (N,) of labelled cells: of all, or of `limit` drawn ones.
 
@@ -72,7 +54,7 @@ def labelled_cells(
     images_left = len(labelled.images if in_memory else labelled)
     generator, left = torch.Generator().manual_seed(seed), limit
     xs, ys = [], []
-    for images, labels in image_batches(labelled, image_size):
+    for images, labels in image_batches(labelled):
         found = features(images)
         height, width = found.shape[-2:]
         rows = ((torch.arange(height) + 0.5) * labels.shape[1] / height).long()
@@ -93,11 +75,3 @@ def labelled_cells(
             "and at which of their ids are classes"
         )
     return torch.cat(xs), torch.cat(ys)
-
-
-def _resized(
-    pixels: np.ndarray, size: tuple[int, int] | None, method: Image.Resampling
-) -> np.ndarray:
-    if size is None or pixels.shape[:2] == size:
-        return pixels
-    return np.asarray(Image.fromarray(pixels).resize(size[::-1], method))

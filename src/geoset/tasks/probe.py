@@ -15,7 +15,7 @@ from geoset.tasks.labelled_cells import BATCH, Features, Labelled, image_batches
 STEPS = 60  # of L-BFGS
 WEIGHT_DECAY = 1e-4
 CELLS = 400_000  # that are learned from, at most
-BANK = 20_000  # cells that neighbours are looked for among
+BANK = 10_000  # cells that neighbours are looked for among
 REFERENCE_STRIDE = 2  # that of the networks
 LAYERS = ("output", "decoder", "encoder.1", "encoder.2", "encoder.3", "encoder.4")
 
@@ -83,29 +83,20 @@ def estimate_batchnorm(model: nn.Module, images: Tensor) -> None:
 
 
 def linear_probe(
-    features: Features,
-    train: Labelled,
-    test: Labelled,
-    names: Sequence[str],
-    image_size: tuple[int, int] | None = None,
+    features: Features, train: Labelled, test: Labelled, names: Sequence[str]
 ) -> SegmentationScore:
-    """Fit one linear layer on the features of `train`; score it on every labelled pixel of `test`.
-
-    image_size: (H, W) that images and labels are resized to; None leaves them as they are
-    """
-    segment = fit_linear(features, train, len(names), image_size)
-    return score_segments(segment, test, names, image_size)
+    """Fit one linear layer on features of `train`; score it on every labelled pixel of `test`."""
+    segment = fit_linear(features, train, len(names))
+    return score_segments(segment, test, names)
 
 
-def fit_linear(
-    features: Features, train: Labelled, classes: int, image_size: tuple[int, int] | None = None
-) -> Segment:
+def fit_linear(features: Features, train: Labelled, classes: int) -> Segment:
     """Fit one linear layer on feature cells, each with the label of its centre pixel.
 
     Its scores are interpolated to the pixels. Fitted by L-BFGS from zero: but for the choice of
     cells where there are more than CELLS, there is nothing random in it.
     """
-    x, y = labelled_cells(features, train, image_size, CELLS)
+    x, y = labelled_cells(features, train, CELLS)
     mean, std = x.mean(dim=0), x.std(dim=0, correction=0).clamp(min=1e-6)
     layer = _fit((x - mean) / std, y, classes)
 
@@ -117,18 +108,12 @@ def fit_linear(
     return segment
 
 
-def fit_neighbours(
-    features: Features,
-    train: Labelled,
-    classes: int,
-    image_size: tuple[int, int] | None = None,
-    seed: int = 0,
-) -> Segment:
+def fit_neighbours(features: Features, train: Labelled, classes: int, seed: int = 0) -> Segment:
     """Keep BANK labelled cells; each cell of an image gets the votes of those most like it.
 
     Votes (see `neighbour_votes`) are interpolated to the pixels.
     """
-    bank, labels = labelled_cells(features, train, image_size, BANK, seed)
+    bank, labels = labelled_cells(features, train, BANK, seed)
 
     def segment(images: Tensor) -> Tensor:
         found = features(images).movedim(1, -1)
@@ -139,34 +124,24 @@ def fit_neighbours(
     return segment
 
 
-def score_segments(
-    segment: Segment,
-    test: Labelled,
-    names: Sequence[str],
-    image_size: tuple[int, int] | None = None,
-) -> SegmentationScore:
+def score_segments(segment: Segment, test: Labelled, names: Sequence[str]) -> SegmentationScore:
     """Score every labelled pixel of `test`, from one confusion matrix."""
     confusion = torch.zeros(len(names), len(names), dtype=torch.long)
-    for images, labels in image_batches(test, image_size):
+    for images, labels in image_batches(test):
         confusion += confusion_matrix(segment(images), labels, len(names))
     return score(confusion, names)
 
 
-def majority_class(
-    train: Labelled,
-    test: Labelled,
-    names: Sequence[str],
-    image_size: tuple[int, int] | None = None,
-) -> SegmentationScore:
+def majority_class(train: Labelled, test: Labelled, names: Sequence[str]) -> SegmentationScore:
     """Score the guess that everything is the most frequent class."""
     counts = torch.zeros(len(names), dtype=torch.long)
-    for _, labels in image_batches(train, image_size):
+    for _, labels in image_batches(train):
         counts += torch.bincount(labels[labels >= 0], minlength=len(names))
 
     def segment(images: Tensor) -> Tensor:
         return torch.full((len(images), *images.shape[-2:]), int(counts.argmax()))
 
-    return score_segments(segment, test, names, image_size)
+    return score_segments(segment, test, names)
 
 
 def _as_input(images: Tensor, model: nn.Module) -> Tensor:
