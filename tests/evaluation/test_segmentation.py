@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from geoset.evaluation.segmentation import confusion_matrix, score
+from reference import segmentation as reference
 
 NAMES = ("wall", "floor", "chair", "lamp")
 TRUTH = torch.tensor([[0, 0, 0, 1], [1, 2, -1, -1]])
@@ -17,15 +18,34 @@ def test_confusion_by_hand():
     assert found.tolist() == [[2, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
 
 
-def test_confusion_of_a_loop():
-    generator = torch.Generator().manual_seed(0)
-    truth = torch.randint(-1, 5, (3, 20, 20), generator=generator)
-    predicted = torch.randint(0, 5, (3, 20, 20), generator=generator)
-    expected = torch.zeros(5, 5, dtype=torch.long)
-    for t, p in zip(truth.flatten().tolist(), predicted.flatten().tolist(), strict=True):
-        if t >= 0:
-            expected[t, p] += 1
-    assert torch.equal(confusion_matrix(predicted, truth, 5), expected)
+def labels(seed, used, shape=(3, 20, 20)):
+    """Labels from -1 to used - 1."""
+    return torch.randint(-1, used, shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("used", [5, 3])
+def test_scores_of_a_loop(used):
+    """With 3 classes used of 5, two are absent. A prediction of -1 is "void"."""
+    truth, predicted = labels(0, used), labels(1, used)
+    flat = predicted.flatten().tolist(), truth.flatten().tolist()
+    found = confusion_matrix(predicted, truth, 5)
+    assert found.tolist() == reference.confusion(*flat, 5)
+    names = tuple("abcde")
+    strict, pri3d = score(found, names), score(found, names, absent_as_zero=True)
+    assert strict.iou == pytest.approx(
+        {x: reference.iou(*flat, k) for k, x in enumerate(names[:used])}
+    )
+    assert strict.mean_iou() == pytest.approx(reference.mean_iou(*flat, 5))
+    assert pri3d.mean_iou() == pytest.approx(reference.mean_iou(*flat, 5, absent_as_zero=True))
+    assert strict.absent == pri3d.absent == names[used:]
+    assert set(pri3d.iou) == set(names)
+    assert strict.pixel_accuracy == pytest.approx(reference.accuracy(*flat))
+
+
+def test_parts_add_up():
+    truth, predicted = labels(0, 5), labels(1, 5)
+    parts = sum(confusion_matrix(p, t, 5) for p, t in zip(predicted, truth, strict=True))
+    assert torch.equal(parts, confusion_matrix(predicted, truth, 5))
 
 
 def test_nothing_labelled():

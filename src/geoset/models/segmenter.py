@@ -32,6 +32,7 @@ class Segmenter(ImageNetwork):
     width: factor on the width of a ResNet, and of the decoders; a multiple of 1/32
     void: also score "none of the classes", as channel 0 before all others (Pri3D)
     out_channels: of the U-Net's features, see `DenseNetwork`
+    size: (H,W) of the images that it is trained for; the network itself takes any
 
     ResNets are dilated to the architecture's output stride. Other encoders keep their strides: the
     coarsest map of a ConvNeXt is of stride 32 for all architectures, and DeepLabV3+ finds no finer
@@ -51,6 +52,7 @@ class Segmenter(ImageNetwork):
         *,
         void: bool = False,
         out_channels: int | None = None,
+        size: Sequence[int] | None = None,
     ):
         if architecture not in OUTPUT_STRIDES:
             raise GeosetError(
@@ -60,6 +62,7 @@ class Segmenter(ImageNetwork):
             raise GeosetError(f"classes are {list(classes)}; expected names, each once")
         super().__init__(encoder, width, OUTPUT_STRIDES[architecture])
         self.classes, self.void = tuple(classes), void
+        self.size = None if size is None else tuple(size)
         channels = len(classes) + void
         self.decoder = _build_decoder(architecture, self.encoder, out_channels)
         self.head = nn.Conv2d(self.decoder.out_channels, channels, 1)
@@ -73,6 +76,7 @@ class Segmenter(ImageNetwork):
             "width": width,
             "void": void,
             "out_channels": self.decoder.out_channels if architecture == "unet" else None,
+            "size": self.size and list(self.size),
         }
 
     def forward(self, images: Tensor, auxiliary: bool = False) -> Tensor | tuple[Tensor, ...]:
@@ -94,10 +98,9 @@ class Segmenter(ImageNetwork):
             return (scores,)
         return scores, _resize(self.auxiliary(maps[-2]), size)
 
-    @torch.no_grad()
-    def labels(self, images: Tensor) -> Tensor:
+    def labels_of(self, scores: Tensor) -> Tensor:
         """Return the label of each pixel, (B,H,W) int64, -1 where `void` scores best."""
-        return self(images).argmax(dim=1) - int(self.void)
+        return scores.argmax(dim=1) - int(self.void)
 
 
 class _DeepLabV3PlusDecoder(DeepLabV3PlusDecoder):
