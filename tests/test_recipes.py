@@ -4,7 +4,8 @@ from typing import get_args
 
 import pytest
 
-from geoset import GeosetError, cli
+from geoset import GeosetError
+from geoset.cli import train
 from geoset.recipes import (
     RECIPES,
     FusionSettings,
@@ -94,11 +95,11 @@ def test_small_scale_keeps_the_losses():
     ],
 )
 def test_the_recipe_is_known_before_parsing(words, expected):
-    assert cli._chosen_recipe(["pretrain", "prepared", *words]) == expected
+    assert train.chosen_recipe(["pretrain", "prepared", *words]) == expected
 
 
 def test_the_command_line_offers_every_recipe():
-    assert set(get_args(cli.Recipe)) == set(RECIPES)
+    assert set(get_args(train.Recipe)) == set(RECIPES)
 
 
 @pytest.mark.parametrize(

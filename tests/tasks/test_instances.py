@@ -18,7 +18,7 @@ from geoset.data.labelled import open_labelled
 from geoset.models import load
 from geoset.models.detector import Detector
 from geoset.recipes import Hardware
-from geoset.recipes.instances import INSTANCE_RECIPES
+from geoset.recipes import InstanceSettings, instances_at_small_scale
 from geoset.scans.rooms import RoomSettings, write_room
 from geoset.tasks import instances as task
 from geoset.tasks.finetuning import with_network_of_weights
@@ -305,7 +305,7 @@ def test_over_fits_eight_frames_of_rooms(tmp_path):
     for seed in range(2):
         write_room(tmp_path / f"rooms/room{seed}", seed, RoomSettings(frames=4))
     data = open_labelled(tmp_path / "rooms", "all")
-    settings = INSTANCE_RECIPES["small"]
+    settings = instances_at_small_scale(InstanceSettings())
     finetune(data, data, tmp_path / "run", settings, hardware=Hardware("cpu"))
     found = results(tmp_path / "run")
     assert len(data) == 8

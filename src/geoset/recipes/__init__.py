@@ -1,5 +1,11 @@
 """Recipes: named, typed settings. Every option has its one home and its help here."""
 
+from geoset.recipes.instances import (
+    INSTANCE_RECIPES,
+    InstanceSettings,
+    instances_at_small_scale,
+)
+from geoset.recipes.labelled import DataSettings
 from geoset.recipes.layers import GroupSettings, LayerSettings
 from geoset.recipes.named import RECIPES, DemoSettings, at_small_scale
 from geoset.recipes.optimizer import OptimizerSettings, Photometric
@@ -12,21 +18,33 @@ from geoset.recipes.pretrain import (
     PretrainRecipe,
     StageSettings,
 )
+from geoset.recipes.segmentation import (
+    SEGMENTATION_RECIPES,
+    SegmentationSettings,
+    segmentation_at_small_scale,
+)
 
 __all__ = [
+    "INSTANCE_RECIPES",
     "RECIPES",
+    "SEGMENTATION_RECIPES",
     "TERMS",
+    "DataSettings",
     "DemoSettings",
     "FusionSettings",
     "GeoSettings",
     "GroupSettings",
     "Hardware",
+    "InstanceSettings",
     "LayerSettings",
     "ModelSettings",
     "OptimizerSettings",
     "Photometric",
     "PrepareSettings",
     "PretrainRecipe",
+    "SegmentationSettings",
     "StageSettings",
     "at_small_scale",
+    "instances_at_small_scale",
+    "segmentation_at_small_scale",
 ]

@@ -1,6 +1,6 @@
 """Fine-tuning Mask R-CNN: what the protocols fix, and the settings of a run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from geoset.recipes.checks import require
@@ -97,23 +97,29 @@ class InstanceSettings:
         return (0, *(round(share * self.steps) for share in self.falls))
 
 
-_ADAMW = OptimizerSettings(kind="adamw", lr=1e-3, weight_decay=1e-4, warmup=20)
-
 INSTANCE_RECIPES: dict[str, InstanceSettings] = {
     "scannet": InstanceSettings(),
     "nyuv2": InstanceSettings(batch=2),
-    # Minutes on two cores, for images of about 96x128.
-    "small": InstanceSettings(
+}
+"""By data set, as Pri3D fine-tuned on it."""
+
+
+def instances_at_small_scale(settings: InstanceSettings, steps: int = 300) -> InstanceSettings:
+    """Return `settings` cut down to minutes on two cores, for images of about 96x128.
+
+    A ResNet-18 at a quarter of its width from random weights, 4 images a step, and `steps` steps of
+    AdamW.
+    """
+    return replace(
+        settings,
         encoder="resnet18",
         width=0.25,
         weights="scratch",
-        steps=300,
+        steps=steps,
         batch=4,
-        optimizer=_ADAMW,
+        optimizer=OptimizerSettings(kind="adamw", lr=1e-3, weight_decay=1e-4, warmup=20),
         falls=(),
         sizes=(96,),
         max_size=160,
         regions=64,
-    ),
-}
-"""By data set, as Pri3D fine-tuned on it; and what runs in minutes."""
+    )

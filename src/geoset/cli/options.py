@@ -1,0 +1,17 @@
+"""What commands have in common in how they read their options."""
+
+import itertools
+
+from tyro.conf import arg
+
+Inline = arg(name="")  # the fields of a settings object stand as options of the command itself
+
+
+def value_of(flag: str, arguments: list[str]) -> str:
+    """Return the value that follows `flag`, also as `flag=value`; empty if it is not there."""
+    for word, following in itertools.pairwise([*arguments, ""]):
+        if word == flag:
+            return following
+        if word.startswith(f"{flag}="):
+            return word.removeprefix(f"{flag}=")
+    return ""

@@ -1,0 +1,76 @@
+"""Commands that train without labels."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from geoset.cli.options import Inline, value_of
+from geoset.recipes import RECIPES, DemoSettings, Hardware, PretrainRecipe, at_small_scale
+
+Recipe = Literal[
+    "paper", "pri3d_view", "pri3d_geo", "pri3d_view_geo", "continue_view", "continue_geo",
+    "continue_view_geo", "sets_only", "small", "demo",
+]  # fmt: skip
+
+
+def chosen_recipe(arguments: list[str]) -> PretrainRecipe:
+    """Find the named recipe before parsing, so that its values are the defaults that help shows."""
+    recipe = RECIPES.get(value_of("--recipe", arguments), RECIPES["small"])
+    return at_small_scale(recipe) if value_of("--scale", arguments) == "small" else recipe
+
+
+def pretrain(
+    prepared: Annotated[Positional[list[Path]], arg(metavar="PREPARED...")],
+    /,
+    out: Path,
+    recipe: Recipe = "small",
+    scale: Literal["full", "small"] = "full",
+    settings: Annotated[PretrainRecipe, Inline] = RECIPES["small"],
+    hardware: Annotated[Hardware, Inline] = Hardware(),  # noqa: B008
+    seed: int = 0,
+    resume: bool = False,
+) -> None:
+    """Pre-train an image encoder on prepared scenes, stage after stage.
+
+    The defaults below are those of the recipe; any of them can be changed. The recipes: paper
+    (stage 1 of Pri3D, then sets); pri3d_view, pri3d_geo, pri3d_view_geo (stage 1 alone);
+    continue_view, continue_geo, continue_view_geo (more of stage 1 in place of sets, Table 10);
+    sets_only; small (View, then sets: minutes on 2 cores); demo (what geoset demo runs).
+
+    Example: geoset pretrain prepared --recipe small --out runs/first
+
+    Example: geoset pretrain prepared --recipe paper --model.encoder resnet18 --out runs/paper
+
+    Args:
+        prepared: prepared scenes, or folders of them
+        out: folder of the run: weights, log, checkpoints
+        recipe: what is trained, see above
+        scale: small cuts any recipe down to minutes on 2 cores; full leaves it as it is
+        seed: the same seed gives the same weights
+        resume: go on with the run in OUT
+    """
+    from geoset.tasks.pretrain import pretrain as run
+
+    run(prepared, out, settings, seed=seed, resume=resume, hardware=hardware)
+
+
+def demo(
+    out: Path = Path("geoset-demo"),
+    seed: int = 0,
+    settings: Annotated[DemoSettings, Inline] = DemoSettings(),  # noqa: B008
+) -> None:
+    """Show the whole path on made-up rooms, without any download, in minutes.
+
+    Makes rooms, prepares and pre-trains on them, probes the features on labelled rooms, and writes
+    a page with pictures and figures. Run again to go on where it stopped.
+
+    Example: geoset demo
+
+    Args:
+        out: folder for everything it makes
+        seed: of the networks; the rooms are always the same
+    """
+    from geoset.tasks.demo import demo as run
+
+    print(f"report: {run(out, seed, settings).resolve()}")

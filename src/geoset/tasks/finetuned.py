@@ -1,0 +1,184 @@
+"""Fine-tuning, scoring and applying a network by the paths of data, run and images."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from geoset.data.label_set import LabelSource, Split
+from geoset.data.labelled import open_labelled
+from geoset.errors import GeosetError
+from geoset.files import atomic_path, atomic_write
+from geoset.models.detector import Detector
+from geoset.models.load import load_model
+from geoset.models.segmenter import Segmenter
+from geoset.recipes import DataSettings, Hardware, InstanceSettings, SegmentationSettings
+from geoset.reports.class_colors import class_colors, paint_labels
+from geoset.reports.predictions import draw_instances
+from geoset.scans.decode import read_color
+from geoset.tasks import instance_scores, instances, segmentation, segmentation_scores
+from geoset.tasks.finetuning import say, weights_in
+
+IMAGE_TYPES = (".jpg", ".jpeg", ".png")
+
+
+def finetune_segmentation(
+    data: DataSettings, out: Path, settings: SegmentationSettings, **options: Any
+) -> Path:
+    """Fine-tune for semantic segmentation; `options` are those of `segmentation.finetune`."""
+    return segmentation.finetune(*_train_and_val(data), out, settings, **options)
+
+
+def finetune_instances(
+    data: DataSettings, out: Path, settings: InstanceSettings, **options: Any
+) -> Path:
+    """Fine-tune Mask R-CNN; `options` are those of `instances.finetune`."""
+    return instances.finetune(*_train_and_val(data), out, settings, **options)
+
+
+def _train_and_val(settings: DataSettings) -> tuple[LabelSource, LabelSource]:
+    train = open_labelled(
+        settings.data,
+        "train",
+        share=settings.share,
+        split_file=settings.train_list,
+        nyu_classes=settings.nyu_classes,
+    )
+    # Data of its own need not be divided into splits.
+    split = "val" if settings.val_data is None or settings.val_list else "all"
+    val = open_labelled(
+        settings.val_data or settings.data,
+        split,
+        split_file=settings.val_list,
+        nyu_classes=settings.nyu_classes,
+    )
+    for labelled in (train, val):
+        say(f"{labelled.name}: {len(labelled)} images")
+        for reason, count in labelled.skipped.items():
+            say(f"left out of {labelled.name}: {count} x {reason}")
+    return train, val
+
+
+def evaluate_run(
+    run: Path,
+    data: Path,
+    split: Split = "val",
+    split_list: Path | None = None,
+    nyu_classes: int = 13,
+    out: Path | None = None,
+    hardware: Hardware | None = None,
+) -> dict[str, Any]:
+    """Score a fine-tuned network on labelled images, and print the table.
+
+    run: folder of a run, or a file of weights
+    data, split, split_list, nyu_classes: see `open_labelled`
+    out: where results go; None is `evaluation` beside the weights
+
+    Raises:
+        GeosetError: the network is none that was fine-tuned, or has other classes; there are no
+            labelled images.
+    """
+    labelled = open_labelled(data, split, split_file=split_list, nyu_classes=nyu_classes)
+    weights = weights_in(run)
+    out = out or weights.parent / "evaluation"
+    network = load_model(weights)
+    if isinstance(network, Segmenter):
+        results = segmentation_scores.evaluate(run, labelled, out, hardware=hardware)
+    elif isinstance(network, Detector):
+        results = instance_scores.evaluate(run, labelled, out, hardware=hardware)
+    else:
+        raise _not_finetuned(weights)
+    say((out / "results.md").read_text())
+    say(f"results: {out}")
+    return results
+
+
+def predict_images(
+    run: Path, images: Sequence[Path], out: Path, score_threshold: float = 0.5
+) -> None:
+    """Apply a fine-tuned network to images, and write what it finds.
+
+    Of a segmentation network NAME.labels.png (class k is k + 1, 0 = none, 16 bit), of Mask R-CNN
+    NAME.instances.png (instance k is k + 1, 16 bit; the surest on top) and NAME.json (class, score
+    and box of each); of both NAME.overlay.jpg. `classes.txt` names the classes.
+
+    Raises:
+        GeosetError: there is no image; the network is none that was fine-tuned. An image that
+            cannot be read is left out and named.
+    """
+    network, paths = load_model(weights_in(run)), _images(images)
+    if not isinstance(network, Segmenter | Detector):
+        raise _not_finetuned(weights_in(run))
+    atomic_write(out / "classes.txt", "".join(f"{name}\n" for name in network.classes))
+    colors, unreadable = class_colors(network.classes), []
+    for path in paths:
+        try:
+            image = read_color(path)
+        except GeosetError as error:
+            unreadable.append(str(error))
+            continue
+        if isinstance(network, Segmenter):
+            (labels,) = segmentation_scores.predict(network, [image])
+            _save(out / f"{path.stem}.labels.png", (labels + 1).astype(np.uint16))
+            overlay = paint_labels(labels, colors, image)
+        else:
+            (found,) = instance_scores.predict(network, [image], score_threshold)
+            overlay = _save_instances(out / path.stem, image, found, network.classes)
+        _save(out / f"{path.stem}.overlay.jpg", overlay)
+    say(f"{len(paths) - len(unreadable)} images: {out}")
+    for reason in unreadable:
+        say(f"left out: {reason}")
+
+
+def _save_instances(
+    stem: Path, image: np.ndarray, found: Any, classes: Sequence[str]
+) -> np.ndarray:
+    """Write what was found, and return it drawn over the image."""
+    numbers = np.zeros(image.shape[:2], np.uint16)
+    for k in np.argsort(found.scores):
+        numbers[found.masks[k]] = k + 1
+    _save(stem.with_name(f"{stem.name}.instances.png"), numbers)
+    things = [
+        {"class": classes[label], "score": round(float(score), 4), "box": box.round(1).tolist()}
+        for label, score, box in zip(found.labels, found.scores, found.boxes, strict=True)
+    ]
+    atomic_write(stem.with_name(f"{stem.name}.json"), json.dumps(things, indent=1))
+    return draw_instances(
+        image, found.labels, classes, boxes=found.boxes, masks=found.masks, scores=found.scores
+    )
+
+
+def _save(path: Path, picture: np.ndarray) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        kind = "PNG" if path.suffix == ".png" else "JPEG"
+        Image.fromarray(picture).save(stream, kind)
+
+
+def _images(paths: Sequence[Path]) -> list[Path]:
+    found = []
+    for path in paths:
+        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        found += [file for file in inside if file.suffix.lower() in IMAGE_TYPES]
+    if not found:
+        raise GeosetError(
+            f"{', '.join(map(str, paths))}: no image; expected files that end in "
+            f"{', '.join(IMAGE_TYPES)}, or folders of them"
+        )
+    names = [path.stem for path in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise GeosetError(
+            f"two images are called '{twice}', and so would be their results; predict the folders "
+            "one by one, each into an --out of its own"
+        )
+    return found
+
+
+def _not_finetuned(weights: Path) -> GeosetError:
+    return GeosetError(
+        f"{weights}: is no network that was fine-tuned for segmentation or instances; make one "
+        "with: geoset finetune segmentation --data LABELS --encoder " + str(weights)
+    )
