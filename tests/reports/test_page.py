@@ -36,9 +36,12 @@ LOG = [
     {"step": 2, "stage": "pri3d", "view/chance": None, "depth/loss": 0.2, "rank": 4.0},
     {"step": 3, "stage": "sets", "sets/chance": 0.9, "sets/positive": 0.5, "rank": 5.0},
 ]
+SEGMENTATION = [{"step": k, "loss": 1 / k, "accuracy": k / 9, "labelled": 1.0} for k in (1, 2)]
 
 
-@pytest.mark.parametrize(("rows", "panels"), [(LOG, 4), (LOG[:2], 3), ([{"step": 1}], 1)])
+@pytest.mark.parametrize(
+    ("rows", "panels"), [(LOG, 4), (LOG[:2], 3), (SEGMENTATION, 2), ([{"step": 1}], 1)]
+)
 def test_curves_have_a_panel_for_each_kind_of_term_and_bridge_missing_ones(rows, panels):
     root = ElementTree.fromstring(training_curves([{"stage": "a"} | row for row in rows]))
     axes = [node for node in root.iter() if re.match(r"axes_\d+$", node.get("id", ""))]

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from geoset.errors import GeosetError
 from geoset.files import atomic_write
 from geoset.models.dense import DenseNetwork
+from geoset.models.detector import Detector
 from geoset.models.pri3d import from_pri3d, is_pri3d, resnet_of
 from geoset.models.read import read_weights
 from geoset.models.resunet import ResUNet
 from geoset.models.segmenter import Segmenter
 
 METADATA_KEY = "geoset_model"
-MODELS = {"ResUNet": ResUNet, "DenseNetwork": DenseNetwork, "Segmenter": Segmenter}
+MODELS = {model.__name__: model for model in (ResUNet, DenseNetwork, Segmenter, Detector)}
 LISTED = 12
 
 

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,12 +14,15 @@ SMOOTHING = 0.04  # of the length of a curve, that each point is averaged over
 
 
 PANELS = {
-    "loss, 1 = chance": ("/chance",),
-    "similarity": ("/positive", "/negative"),
-    "depth prediction": ("depth/loss",),
-    "effective rank of the features": ("rank",),
+    "loss, 1 = chance": r".*/chance",
+    "loss": r"loss",
+    "similarity": r".*/(positive|negative)",
+    "depth prediction": r"depth/loss",
+    "parts of the loss": r"classifier|box_reg|mask|objectness|rpn_box_reg",
+    "accuracy": r"accuracy",
+    "effective rank of the features": r"rank",
 }
-"""What is drawn: titles, and how the names of the logged terms end that each shows."""
+"""What is drawn: titles, and the names of the logged terms that each shows."""
 
 Rows = Sequence[Mapping[str, float]]
 """Of log.jsonl, one a step; a term that a row lacks leaves a gap."""
@@ -51,9 +55,11 @@ def _figure(rows: Rows):
 
     terms = {name: None for row in rows for name in row}  # in order of appearance
     panels = {
-        title: [name for name in terms if name.endswith(endings)]
-        for title, endings in PANELS.items()
+        title: [name for name in terms if re.fullmatch(names, name)]
+        for title, names in PANELS.items()
     }
+    if panels["loss, 1 = chance"]:
+        del panels["loss"]  # a sum of terms, each of its own scale
     panels = {title: names for title, names in panels.items() if names}
     figure = Figure(figsize=(4.2 * max(1, len(panels)), 2.8), layout="constrained")
     steps = np.array([row["step"] for row in rows])
