@@ -3,14 +3,17 @@ import torch
 from torch import nn
 
 from geoset.data.labelled import LabelledImages
+from geoset.errors import GeosetError
 from geoset.models.resunet import ResUNet
+from geoset.tasks.labelled_cells import BATCH, labelled_cells
 from geoset.tasks.probe import (
-    BATCH,
     color_and_position,
     estimate_batchnorm,
+    fit_neighbours,
     linear_probe,
     majority_class,
     network_features,
+    score_segments,
 )
 
 NAMES = ("dark", "red", "green", "blue")
@@ -185,3 +188,94 @@ def test_estimating_batchnorm_changes_no_weight():
     estimate_batchnorm(model, random_images(1))
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+class Stored:
+    """A labelled set of what is in memory."""
+
+    name, classes, instance_classes = "stored", NAMES, ()
+
+    def __init__(self, images, labels):
+        self.images, self.labels = images, labels
+
+    def __len__(self):
+        return len(self.images)
+
+    def image(self, i):
+        return self.images[i].permute(1, 2, 0).numpy()
+
+    def semantic(self, i):
+        return self.labels[i].numpy()
+
+
+def stored(labelled):
+    return Stored(labelled.images, labelled.labels)
+
+
+def test_labelled_sets_give_what_images_in_memory_give():
+    expected = linear_probe(pixel_colors, toy(0), toy(1), NAMES)
+    assert linear_probe(pixel_colors, stored(toy(0)), stored(toy(1)), NAMES) == expected
+    expected = majority_class(toy(0), toy(1), NAMES)
+    assert majority_class(stored(toy(0)), stored(toy(1)), NAMES) == expected
+
+
+def test_images_of_several_sizes_are_refused():
+    images = [torch.zeros(3, 4, 6).byte(), torch.zeros(3, 5, 6).byte()]
+    mixed = Stored(images, [torch.zeros(4, 6).long(), torch.zeros(5, 6).long()])
+    message = "stored: has images of 4x6 and 5x6, expected one size: give an image size"
+    with pytest.raises(GeosetError, match=message):
+        linear_probe(pixel_colors, mixed, mixed, NAMES)
+
+
+def test_labels_that_no_cell_has_are_refused():
+    empty = LabelledImages(toy(0).images, torch.full_like(toy(0).labels, -1))
+    with pytest.raises(GeosetError, match="no cell of the labelled images has a label"):
+        linear_probe(pixel_colors, empty, toy(1), NAMES)
+
+
+def test_cells_are_drawn_from_all_images_up_to_a_limit():
+    train = toy(0)
+    everything, _ = labelled_cells(cell_colors, train, 10**6)
+    x, y = labelled_cells(cell_colors, train, 100, seed=1)
+    assert len(x) == len(y) == 100 < len(everything)
+    assert torch.equal(x, labelled_cells(cell_colors, train, 100, seed=1)[0])
+    assert not torch.equal(x, labelled_cells(cell_colors, train, 100, seed=2)[0])
+    rows = {tuple(row) for row in everything.tolist()}
+    assert {tuple(row) for row in x.tolist()} <= rows
+    # Of the last batch too, and of the first no more than its share.
+    last = labelled_cells(cell_colors, LabelledImages(train.images[16:], train.labels[16:]), 10**6)
+    in_last = {tuple(row) for row in last[0].tolist()}
+    assert sum(tuple(row) in in_last for row in x.tolist()) == pytest.approx(20, abs=2)
+
+
+def test_neighbours_recover_classes_that_features_show():
+    segment = fit_neighbours(lambda images: pixel_colors(images) - 0.3, toy(0), len(NAMES))
+    found = score_segments(segment, toy(1), NAMES)
+    assert found.pixel_accuracy > 0.95
+    strangers = LabelledImages(toy(2).images, toy(0).labels)
+    segment = fit_neighbours(lambda images: pixel_colors(images) - 0.3, strangers, len(NAMES))
+    assert score_segments(segment, toy(1), NAMES).pixel_accuracy == pytest.approx(0.25, abs=0.1)
+
+
+def layered():
+    torch.manual_seed(0)
+    return ResUNet("resnet18", width=0.125).eval()
+
+
+def test_layers_are_what_the_network_computes_on_its_way():
+    model, images = layered(), torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)
+    with torch.no_grad():
+        maps = model.encoder((images / 255 - model.mean) / model.std)
+        output = model(images / 255)
+    for number, expected in enumerate(maps, 1):
+        assert torch.equal(network_features(model, f"encoder.{number}")(images), expected)
+    decoder = network_features(model, "decoder")(images)
+    assert torch.equal(model.decoder.conv0(decoder).detach(), output)
+    assert torch.equal(network_features(model, "output")(images), output)
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_an_unknown_layer():
+    message = "layer is 'encoder.5', expected one of: output, decoder, encoder.1"
+    with pytest.raises(GeosetError, match=message):
+        network_features(layered(), "encoder.5")

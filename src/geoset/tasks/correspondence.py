@@ -78,7 +78,8 @@ def true_matches(
     Scenes without depth images take the depth of their surface.
 
     pairs: of all that share 5 % of what the one that sees less sees, so many are drawn
-    samples: of all matches of a pair, so many are drawn
+    samples: of all matches of a pair, so many are drawn; of fewer, as many as there are, with
+        replacement
 
     Raises:
         GeosetError: no two of the frames see a common point.

@@ -15,6 +15,7 @@ from geoset.data.labelled import LabelledSet
 from geoset.errors import GeosetError
 from geoset.evaluation.correspondence import ANGLES, PIXELS
 from geoset.files import atomic_path, atomic_write
+from geoset.models.dense import DenseNetwork
 from geoset.models.initial import load_initial
 from geoset.models.load import load_model
 from geoset.models.network import build_network
@@ -23,7 +24,7 @@ from geoset.reports.predictions import segmentation_sheet
 from geoset.tasks.correspondence import chosen_frames, true_matches
 from geoset.tasks.frozen_matches import draw_scene, find_all, recalls
 from geoset.tasks.frozen_report import markdown
-from geoset.tasks.labelled_cells import Features
+from geoset.tasks.labelled_cells import Features, stack_images
 from geoset.tasks.probe import (
     Segment,
     estimate_batchnorm,
@@ -70,7 +71,7 @@ def evaluate_frozen(
         GeosetError: nothing to evaluate, a model that cannot be had, or a set or scene that
             cannot be used.
     """
-    if (train is None) != (test is None) or not (scenes or test):
+    if (train is None) != (test is None) or (test is None and not scenes):
         raise GeosetError(
             "nothing to evaluate on: expected prepared scenes (for matches), or two labelled sets, "
             "train to fit probes on and test to score them on"
@@ -88,15 +89,7 @@ def evaluate_frozen(
         "layer": layers[0],
     }
     if scenes:
-        results["correspondence"] = {"frames": frames, "angles": ANGLES, "pixels": PIXELS}
-        results["correspondence"]["scenes"] = of_scenes = {}
-        for number, path in enumerate(find_scenes(list(scenes))):
-            scene = PreparedScene(path)
-            drawn_to = out if number < DRAWN_SCENES else None
-            of_scenes[scene.name] = _match(scene, frames, networks, rows, seed, drawn_to)
-            for row, (name, _) in rows.items():
-                seen = frames_in_training(models[name], scene.name, frames)
-                of_scenes[scene.name]["rows"][row]["frames"] = seen
+        results["correspondence"] = _match_all(scenes, frames, models, networks, rows, seed, out)
     if test is not None:
         results["segmentation"] = _probe(train, test, networks, rows, seed, out)
     atomic_write(out / "results.json", json.dumps(results, indent=1))
@@ -111,15 +104,40 @@ def _load_networks(models: Mapping[str, Path | str], seed: int) -> dict[str, nn.
             f"models are {', '.join(map(str, models.values())) or 'none'}, expected at least one "
             "file of weights: scratch and imagenet are of its network"
         )
-    config, networks = load_model(files[0]).config, {}
+    first, networks = load_model(files[0]), {}
+    if not isinstance(first, DenseNetwork) and len(files) < len(models):
+        raise GeosetError(
+            f"{files[0]}: is a {type(first).__name__}, expected a network of pre-training first: "
+            "scratch and imagenet are of its kind"
+        )
     for name, path in models.items():
         if path in WORDS:
             torch.manual_seed(seed)
-            networks[name] = build_network(**config)
+            networks[name] = build_network(**first.config)
             load_initial(networks[name], str(path))
         else:
             networks[name] = load_model(path)
     return networks
+
+
+def _match_all(
+    paths: Sequence[Path],
+    frames: str,
+    models: Mapping[str, Path | str],
+    networks: Mapping[str, nn.Module],
+    rows: Mapping[str, tuple[str, Features]],
+    seed: int,
+    out: Path,
+) -> dict[str, Any]:
+    """Return the recalls of each scene; draw the first few."""
+    scenes = {}
+    for number, path in enumerate(find_scenes(list(paths))):
+        scene = PreparedScene(path)
+        drawn_to = out if number < DRAWN_SCENES else None
+        found = scenes[scene.name] = _match(scene, frames, networks, rows, seed, drawn_to)
+        for row, (name, _) in rows.items():
+            found["rows"][row]["frames"] = frames_in_training(models[name], scene.name, frames)
+    return {"frames": frames, "angles": ANGLES, "pixels": PIXELS, "scenes": scenes}
 
 
 def _match(
@@ -134,7 +152,8 @@ def _match(
     matches = true_matches(scene, frames, seed=seed)
     rest = np.setdiff1d(np.arange(len(scene)), chosen_frames(len(scene), frames))
     rest = rest if len(rest) else np.arange(len(scene))
-    _estimate(networks, [scene.image(i) for i in _spread(rest, BATCHNORM_IMAGES)])
+    images = [scene.image(i) for i in _spread(rest, BATCHNORM_IMAGES)]
+    _estimate(networks, stack_images(images, scene.name))
     found = find_all(matches, {row: features for row, (_, features) in rows.items()}, seed)
     if drawn_to:
         drawn = {name: rows[name][1] for name in networks}
@@ -148,7 +167,8 @@ def frames_in_training(model: Path | str, scene: str, frames: str) -> str:
     """Say what a model's run saw of the frames of a scene, by the `run.json` beside its weights.
 
     "" for networks of no run, "unknown" without a `run.json`, "other scenes", "held out", or
-    "trained on". Scenes are told apart by their names.
+    "trained on": all frames, unless the recipe's `heldout_every` leaves out 0, N, 2N, ... Scenes
+    are told apart by their names.
     """
     if model in WORDS:
         return ""
@@ -161,7 +181,10 @@ def frames_in_training(model: Path | str, scene: str, frames: str) -> str:
         return "unknown"
     if scene not in names:
         return "other scenes"
-    return "held out" if held_out and frames == f"every:{held_out}" else "trained on"
+    step = frames.removeprefix("every:")
+    return (
+        "held out" if held_out and step.isdecimal() and not int(step) % held_out else "trained on"
+    )
 
 
 def _probe(
@@ -179,7 +202,8 @@ def _probe(
             f"{train.name} has the classes {', '.join(train.classes)}; {test.name} has "
             f"{', '.join(names)}: expected the same of both sets"
         )
-    _estimate(networks, [train.image(i) for i in _spread(range(len(train)), BATCHNORM_IMAGES)])
+    images = [train.image(i) for i in _spread(range(len(train)), BATCHNORM_IMAGES)]
+    _estimate(networks, stack_images(images, train.name))
     scores = {"majority class": {"linear": majority_class(train, test, names)}}
     linear: dict[str, Segment] = {}
     for row, (_, features) in rows.items():
@@ -192,7 +216,7 @@ def _probe(
     chosen = _spread(range(len(test)), DRAWN_IMAGES)
     images, truth = [test.image(i) for i in chosen], [test.semantic(i) for i in chosen]
     methods = {
-        name: [linear[name](_batch([image]))[0].numpy() for image in images] for name in networks
+        name: list(linear[name](stack_images(images, test.name)).numpy()) for name in networks
     }
     _save(segmentation_sheet(images, truth, methods, names), out / "segmentation.png")
     return {
@@ -212,13 +236,9 @@ def _probe(
     }
 
 
-def _estimate(networks: Mapping[str, nn.Module], images: Sequence[np.ndarray]) -> None:
+def _estimate(networks: Mapping[str, nn.Module], images: Tensor) -> None:
     for network in networks.values():
-        estimate_batchnorm(network, _batch(images))
-
-
-def _batch(images: Sequence[np.ndarray]) -> Tensor:
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+        estimate_batchnorm(network, images)
 
 
 def _spread(indices: Sequence[int], count: int) -> list[int]:

@@ -1,6 +1,6 @@
 """Labelled images in batches, and cells of their features with the labels they have."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -29,15 +29,24 @@ def image_batches(labelled: Labelled) -> Iterator[tuple[Tensor, Tensor]]:
         return
     for start in range(0, len(labelled), BATCH):
         rows = range(start, min(start + BATCH, len(labelled)))
-        images = [labelled.image(i) for i in rows]
-        sizes = sorted({image.shape[:2] for image in images})
-        if len(sizes) > 1:
-            raise GeosetError(
-                f"{labelled.name}: has images of {' and '.join(f'{h}x{w}' for h, w in sizes)}, "
-                "expected one size: give an image size, such as 240 320"
-            )
+        images = stack_images([labelled.image(i) for i in rows], labelled.name)
         labels = np.stack([labelled.semantic(i) for i in rows])
-        yield torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), torch.from_numpy(labels)
+        yield images, torch.from_numpy(labels)
+
+
+def stack_images(images: Sequence[np.ndarray], name: str) -> Tensor:
+    """Return images (H,W,3) uint8 as one (B,3,H,W).
+
+    Raises:
+        GeosetError: they differ in size; `name` says whose they are.
+    """
+    sizes = sorted({image.shape[:2] for image in images})
+    if len(sizes) > 1:
+        raise GeosetError(
+            f"{name}: has images of {' and '.join(f'{h}x{w}' for h, w in sizes)}, expected one "
+            "size: give an image size, such as 240 320"
+        )
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
 
 def labelled_cells(
