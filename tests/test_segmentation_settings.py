@@ -33,7 +33,7 @@ def test_recipes_are_those_of_the_paper(name, length, batch, rates, decay, dampe
     assert (recipe.optimizer.weight_decay, recipe.optimizer.dampening) == (decay, dampening)
     assert recipe.optimizer.batchnorm_decay == (name == "unet")
     assert recipe.auxiliary_weight == 0.4
-    assert (recipe.encoder, recipe.weights) == ("resnet50", "imagenet")
+    assert (recipe.backbone, recipe.encoder) == ("resnet50", "imagenet")
 
 
 def test_protocols():
@@ -46,7 +46,7 @@ def test_small_scale_keeps_what_is_compared():
     for name, recipe in SEGMENTATION_RECIPES.items():
         small = segmentation_at_small_scale(replace(recipe, protocol="pri3d"), steps=9)
         assert (small.architecture, small.protocol, small.steps) == (name, "pri3d", 9)
-        assert (small.encoder, small.width, small.size) == ("resnet18", 0.25, (96, 128))
+        assert (small.backbone, small.width, small.size) == ("resnet18", 0.25, (96, 128))
         assert small.optimizer.kind == "adamw"
         assert small.augmentation == recipe.augmentation
 

@@ -24,9 +24,9 @@ COLORS = {
 }
 
 SETTINGS = SegmentationSettings(
-    encoder="resnet18",
+    backbone="resnet18",
     width=0.125,
-    weights="scratch",
+    encoder="scratch",
     steps=4,
     batch=4,
     size=SIZE,

@@ -19,9 +19,9 @@ SIZE = (64, 80)
 COLORS = {"disc": (200, 60, 40), "bar": (40, 90, 210)}
 
 SETTINGS = InstanceSettings(
-    encoder="resnet18",
+    backbone="resnet18",
     width=0.125,
-    weights="scratch",
+    encoder="scratch",
     steps=4,
     batch=2,
     optimizer=OptimizerSettings(kind="adamw", lr=1e-3, schedule="constant"),

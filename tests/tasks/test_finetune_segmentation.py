@@ -154,9 +154,9 @@ def test_what_the_weights_are_for_is_in_their_file(tmp_path, capsys, architectur
     settings = replace(
         SETTINGS,
         architecture=architecture,
-        encoder="resnet50",
+        backbone="resnet50",
         width=1.0,
-        weights=str(tmp_path / "pretrained.safetensors"),
+        encoder=str(tmp_path / "pretrained.safetensors"),
         optimizer=replace(SETTINGS.optimizer, lr=1e-12),
     )
     tiny_finetune(tmp_path / "run", settings)
@@ -168,8 +168,8 @@ def test_what_the_weights_are_for_is_in_their_file(tmp_path, capsys, architectur
             torch.testing.assert_close(getattr(model, part).get_parameter(name), expected)
     state, own = pretrained.state_dict(), pretrained.encoder.state_dict()
     said = {
-        "unet": f"weights: {len(state)} tensors of {settings.weights}\n",
-        "deeplabv3plus": f"weights: {len(own)} tensors of {settings.weights}; skipped "
+        "unet": f"weights: {len(state)} tensors of {settings.encoder}\n",
+        "deeplabv3plus": f"weights: {len(own)} tensors of {settings.encoder}; skipped "
         f"{len(state) - len(own)} of decoder.* (decoder)\n",
     }
     assert said[architecture] in capsys.readouterr().out
@@ -239,26 +239,42 @@ def test_one_image_a_device_is_too_few_for_deeplab():
 
 def test_weights_that_fit_nothing(tmp_path):
     torch.save({"other.weight": torch.zeros(3)}, tmp_path / "a.pth")
-    settings = replace(SETTINGS, weights=str(tmp_path / "a.pth"))
+    settings = replace(SETTINGS, encoder=str(tmp_path / "a.pth"))
     for architecture in OUTPUT_STRIDES:
         with pytest.raises(GeosetError, match=r"a.pth: holds no weights of resnet18, but other.w"):
             tiny_finetune(tmp_path / "run", replace(settings, architecture=architecture))
     assert not (tmp_path / "run").exists()
 
 
+def test_a_folder_called_scratch_is_not_read(tmp_path, monkeypatch):
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert task.with_network_of_weights(SETTINGS) == SETTINGS
+
+
 @pytest.fixture(scope="module")
 def rooms(tmp_path_factory):
-    """Eight labelled frames of 96x128."""
+    """Eight labelled frames of 96x128, of rooms without furniture."""
     folder = tmp_path_factory.mktemp("rooms")
     for seed in range(2):
-        write_room(folder / f"room{seed}", seed, RoomSettings(frames=4))
+        write_room(folder / f"room{seed}", seed, RoomSettings(frames=4, furniture=(0, 0)))
     return open_labelled(folder, "all")
 
 
+# DeepLabV3 enlarges scores by 16: even scores that are free to choose reach only 88 % of 6x8 cells
+# and 97 % of 12x16. PSPNet enlarges by 8.
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", OUTPUT_STRIDES)
-def test_eight_frames_are_learned_by_heart(rooms, tmp_path, architecture):
-    settings = segmentation_at_small_scale(SEGMENTATION_RECIPES[architecture], steps=600)
-    settings = replace(settings, augmentation="none")
+@pytest.mark.parametrize(
+    ("architecture", "size", "steps"),
+    [
+        ("unet", (96, 128), 400),
+        ("deeplabv3", (192, 256), 600),
+        ("deeplabv3plus", (96, 128), 400),
+        ("pspnet", (96, 128), 400),
+    ],
+)
+def test_eight_frames_are_learned_by_heart(rooms, tmp_path, architecture, size, steps):
+    settings = segmentation_at_small_scale(SEGMENTATION_RECIPES[architecture], steps)
+    settings = replace(settings, augmentation="none", size=size)
     finetune(rooms, rooms, tmp_path, settings, hardware=Hardware("cpu", workers=0))
     assert results(tmp_path)["mean_iou"] > 0.95

@@ -17,8 +17,7 @@ from geoset import GeosetError
 from geoset.data.labelled import open_labelled
 from geoset.models import load
 from geoset.models.detector import Detector
-from geoset.recipes import Hardware
-from geoset.recipes import InstanceSettings, instances_at_small_scale
+from geoset.recipes import Hardware, InstanceSettings, instances_at_small_scale
 from geoset.scans.rooms import RoomSettings, write_room
 from geoset.tasks import instances as task
 from geoset.tasks.finetuning import with_network_of_weights
@@ -138,11 +137,11 @@ def test_weights_decide_what_is_frozen(tmp_path):
     path = tmp_path / "encoder.safetensors"
     network = geoset.ResUNet("resnet18", width=0.125)
     load.save_model(network, path)
-    settings = replace(SETTINGS, weights=str(path))
+    settings = replace(SETTINGS, encoder=str(path))
     pretrained, report = build_detector(("disc",), settings, seed=0)
     assert str(path) in report
     assert with_network_of_weights(settings) == settings
-    other = replace(settings, encoder="resnet50", width=1.0)
+    other = replace(settings, backbone="resnet50", width=1.0)
     assert with_network_of_weights(other) == settings
     assert torch.equal(pretrained.encoder.conv1.weight, network.encoder.conv1.weight)
     assert not pretrained.encoder.layer1[0].conv1.weight.requires_grad

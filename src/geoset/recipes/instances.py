@@ -40,11 +40,11 @@ class InstanceSettings:
 
     protocol: Literal["pri3d", "strict"] = "strict"
     """what counts: pri3d as published, or strict; results say which"""
-    encoder: str = "resnet50"
+    backbone: str = "resnet50"
     """backbone, unless the file of weights says which: resnet18, or another of growing strides"""
     width: float = 1.0
     """factor on the width of a ResNet and of the heads, unless the file of weights says which"""
-    weights: str = "imagenet"
+    encoder: str = "imagenet"
     """what the encoder starts from: scratch, imagenet, or a file of weights"""
     freeze: bool = True
     """of a ResNet that does not start from scratch: keep its BatchNorm, stem and first stage"""
@@ -112,9 +112,9 @@ def instances_at_small_scale(settings: InstanceSettings, steps: int = 300) -> In
     """
     return replace(
         settings,
-        encoder="resnet18",
+        backbone="resnet18",
         width=0.25,
-        weights="scratch",
+        encoder="scratch",
         steps=steps,
         batch=4,
         optimizer=OptimizerSettings(kind="adamw", lr=1e-3, weight_decay=1e-4, warmup=20),

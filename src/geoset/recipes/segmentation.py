@@ -39,12 +39,12 @@ class SegmentationSettings:
     """unet: the pre-trained network with a new last layer; others: a decoder on its encoder"""
     protocol: Literal["pri3d", "strict"] = "strict"
     """what counts: pri3d as published, or strict; results say which"""
-    encoder: str = "resnet50"
-    """backbone, unless the file of weights says which: resnet18, or any other of timm"""
+    backbone: str = "resnet50"
+    """resnet18, or any other of timm, unless the file of weights says which"""
     width: float = 1.0
     """factor on the width of a ResNet and of the decoder, unless the file of weights says which"""
-    weights: str = "imagenet"
-    """what it starts from: scratch, imagenet, or a file of weights"""
+    encoder: str = "imagenet"
+    """what it starts from: scratch, imagenet, or a run or file of weights"""
     epochs: float | None = 80
     """passes over the images; or give steps"""
     steps: int | None = None
@@ -119,9 +119,9 @@ def segmentation_at_small_scale(
     """
     return replace(
         settings,
-        encoder="resnet18",
+        backbone="resnet18",
         width=0.25,
-        weights="scratch",
+        encoder="scratch",
         epochs=None,
         steps=steps,
         batch=8,

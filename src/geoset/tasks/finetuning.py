@@ -25,14 +25,19 @@ def say(text: str) -> None:
 
 
 def with_network_of_weights(settings: Settings) -> Settings:
-    """Return `settings` with the encoder and the width that a file of weights says it is for.
+    """Return `settings` with the backbone and the width that a file of weights says it is for.
 
-    settings: a dataclass with the fields `weights`, `encoder` and `width`
+    settings: a dataclass with the fields `encoder` (the file), `backbone` and `width`
     """
-    if not Path(settings.weights).exists():
-        return settings
-    config = network_config(settings.weights)
-    return replace(settings, **{key: config[key] for key in ("encoder", "width") if key in config})
+    config = config_in(settings.encoder)
+    found = {"backbone": config.get("encoder"), "width": config.get("width")}
+    return replace(settings, **{key: value for key, value in found.items() if value is not None})
+
+
+def config_in(weights: str) -> dict[str, Any]:
+    """Return what `weights` say of their network; nothing if they are no file."""
+    named = weights in ("scratch", "imagenet") or not Path(weights).exists()
+    return {} if named else network_config(weights)
 
 
 def contents(data: LabelledSet, classes: Sequence[str]) -> dict[str, Any]:

@@ -93,17 +93,17 @@ def build_detector(
 ) -> tuple[Detector, str]:
     """Return the network as it is before the first step, and a line on its weights."""
     torch.manual_seed(seed)
-    pretrained = settings.weights != "scratch"
+    pretrained = settings.encoder != "scratch"
     detector = Detector(
-        settings.encoder,
+        settings.backbone,
         classes,
         settings.width,
-        frozen=settings.freeze and pretrained and settings.encoder in RESNETS,
+        frozen=settings.freeze and pretrained and settings.backbone in RESNETS,
         sizes=settings.sizes,
         max_size=settings.max_size,
         regions=settings.regions,
     )
-    report = load_encoder(detector.encoder, settings.weights)
+    report = load_encoder(detector.encoder, settings.encoder)
     # Convolutions in this memory layout are faster: 7 % of a step on a CPU.
     return detector.to(memory_format=torch.channels_last), report
 

@@ -1,9 +1,8 @@
 """Fine-tune a network for semantic segmentation on labelled images."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,23 +18,24 @@ from geoset.data.pairs import batches_from
 from geoset.errors import GeosetError
 from geoset.files import atomic_write
 from geoset.models.initial import load_encoder, load_initial
-from geoset.models.load import load_model, network_config, save_model
+from geoset.models.load import load_model, save_model
 from geoset.models.segmenter import Segmenter
 from geoset.recipes import Hardware
 from geoset.recipes.segmentation import PROTOCOLS, SegmentationSettings
 from geoset.reports.charts import draw_curves
-from geoset.tasks.segmentation_scores import BEST, evaluate, score_network
+from geoset.tasks.finetuning import (
+    BEST,
+    CURVES,
+    VALIDATION,
+    config_in,
+    contents,
+    say,
+    with_network_of_weights,
+)
+from geoset.tasks.segmentation_scores import evaluate, score_network
 from geoset.training.log import read_log
 from geoset.training.loop import train
 from geoset.training.stage import Stage
-
-CURVES, VALIDATION = "curves.png", "validation.json"
-
-
-@rank_zero_only
-def _say(text: str) -> None:
-    """Print a line, whatever the number of processes that get here."""
-    print(text, flush=True)
 
 
 def finetune(
@@ -68,14 +68,14 @@ def finetune(
         )
     settings = with_network_of_weights(settings)
     network, report = build_segmenter(data.classes, settings, seed)
-    _say(report)
+    say(report)
     ranks = hardware.devices * hardware.nodes
     stage = stage_of(data, settings, seed, ranks=ranks, workers=hardware.workers)
     weights = train(
         network,
         [stage],
         out,
-        settings={"segmentation": asdict(settings), "data": _contents(data)},
+        settings={"segmentation": asdict(settings), "data": contents(data, data.classes)},
         seed=seed,
         save_weights=save_model,
         resume=resume,
@@ -90,17 +90,9 @@ def finetune(
     )
     if stage.snapshots:
         weights = _best_on_validation(out, stage, val, hardware)
-    _say(f"weights: {weights}\ncurves:  {out / CURVES}")
+    say(f"weights: {weights}\ncurves:  {out / CURVES}")
     evaluate(out, val, out, hardware=hardware)
     return weights
-
-
-def with_network_of_weights(settings: SegmentationSettings) -> SegmentationSettings:
-    """Return `settings` with the encoder and the width that a file of weights says it is for."""
-    if not Path(settings.weights).exists():
-        return settings
-    config = network_config(settings.weights)
-    return replace(settings, **{key: config[key] for key in ("encoder", "width") if key in config})
 
 
 def build_segmenter(
@@ -111,19 +103,21 @@ def build_segmenter(
     A U-Net takes encoder and decoder, other architectures the encoder alone.
     """
     torch.manual_seed(seed)
-    architecture, weights = settings.architecture, settings.weights
-    unet = architecture == "unet"
-    config = network_config(weights) if unet and Path(weights).exists() else {}
+    unet = settings.architecture == "unet"
+    config = config_in(settings.encoder) if unet else {}
     network = Segmenter(
-        architecture,
-        settings.encoder,
+        settings.architecture,
+        settings.backbone,
         classes,
         settings.width,
         void=PROTOCOLS[settings.protocol].void,
         out_channels=config.get("out_channels"),
         size=settings.size,
     )
-    report = load_initial(network, weights) if unet else load_encoder(network.encoder, weights)
+    if unet:
+        report = load_initial(network, settings.encoder)
+    else:
+        report = load_encoder(network.encoder, settings.encoder)
     # Convolutions in this memory layout are 1.1 to 1.4 times as fast on a CPU.
     return network.to(memory_format=torch.channels_last), report
 
@@ -152,7 +146,7 @@ def stage_of(
             "more images on each, because it normalises one value an image over them"
         )
     steps = settings.steps or max(1, round(settings.epochs * batches.steps_per_epoch))
-    _say(
+    say(
         f"{data.name}: {len(data)} images of {len(data.classes)} classes, "
         f"{batches.steps_per_epoch} steps an epoch; {steps} steps"
     )
@@ -210,7 +204,7 @@ def _best_on_validation(out: Path, stage: Stage, val: LabelledSet, hardware: Har
     for step in stage.snapshots:
         found = score_network(load_model(out / stage.snapshot(step)), val, hardware)
         scores[step] = found.score.mean_iou()
-        _say(f"after {step} steps: mean IoU {100 * scores[step]:.2f} on {val.name}")
+        say(f"after {step} steps: mean IoU {100 * scores[step]:.2f} on {val.name}")
     _keep_best(out, stage, scores)
     return out / BEST
 
@@ -226,14 +220,3 @@ def _load(
     batches: SegmentationBatches, steps: int, workers: int, first: int, rank: int, ranks: int
 ) -> Iterator[Any]:
     return batches_from(batches, first, steps, rank, ranks, workers)
-
-
-def _contents(data: LabelledSet) -> dict[str, Any]:
-    """Return what identifies the training images, without reading them."""
-    names = "\n".join(data.image_id(i) for i in range(len(data)))
-    return {
-        "name": data.name,
-        "images": len(data),
-        "sha256": hashlib.sha256(names.encode()).hexdigest(),
-        "classes": list(data.classes),
-    }

@@ -20,10 +20,9 @@ from geoset.models.load import load_model
 from geoset.models.segmenter import Segmenter
 from geoset.recipes import Hardware
 from geoset.recipes.segmentation import PROTOCOLS
-from geoset.training.loop import FINAL_WEIGHTS
+from geoset.tasks.finetuning import weights_in
 from geoset.training.processes import end_processes, on_first, start_processes
 
-BEST = "best.safetensors"
 RESULTS, TABLE = "results.json", "results.md"
 BATCH = 8  # images
 
@@ -71,7 +70,7 @@ def evaluate(
         network, source = model, None
     else:
         # The first process may just have written them.
-        source = on_first(fabric, lambda: _weights_in(model))
+        source = on_first(fabric, lambda: weights_in(model))
         network = load_model(source)
     found = score_network(network, data, hardware)
     results = on_first(fabric, lambda: _write(found, network, source, data, out))
@@ -180,13 +179,6 @@ def _start(hardware: Hardware) -> Any:
     return start_processes(
         hardware.accelerator, hardware.devices, hardware.nodes, precision="32-true"
     )
-
-
-def _weights_in(path: Path) -> Path:
-    best = Path(path) / BEST
-    if best.exists():
-        return best
-    return path / FINAL_WEIGHTS if path.is_dir() else path
 
 
 def _protocol(network: Segmenter) -> str:
