@@ -173,6 +173,7 @@ def test_stages_that_train_nothing(values, message):
         ({"min_pixels": 0}, "min_pixels is 0, expected 1 or more"),
         ({"accumulate": 0}, "accumulate is 0, expected 1 or more"),
         ({"temperature": 0.0}, "temperature is 0.0, expected a number above 0"),
+        ({"heldout_every": 1}, "heldout_every is 1, expected 2 or more, or none"),
         ({"layers": ()}, "layers are [], expected one or more, each once"),
         ({"layers": ("a", "a")}, "layers are ['a', 'a'], expected one or more, each once"),
         (

@@ -221,6 +221,14 @@ def test_parts_that_are_not_equal(scenes):
     )
 
 
+def test_held_out_frames_are_in_no_pair(scenes):
+    """Of six, five and four frames, 0 and 3 are left out: 6 + 3 + 1 pairs of the others."""
+    batches = PairBatches(scenes, 1, SEED, heldout_every=3)
+    assert len(batches.pairs) == 10
+    for step in range(10):
+        assert (batches[step].views[:, 1] % 3 > 0).all()
+
+
 def test_finish_is_given_the_step(scenes):
     batches = PairBatches(scenes, 6, SEED, parts=2, finish=lambda batch, step: (step, batch))
     plain = PairBatches(scenes, 6, SEED, parts=2)

@@ -6,7 +6,7 @@ from functools import partial
 import tyro
 
 from geoset import __version__
-from geoset.cli.labels import evaluate, finetune, finetune_main, predict
+from geoset.cli.labels import compare, evaluate, finetune, finetune_main, predict
 from geoset.cli.scans import group, inspect, layers, prepare
 from geoset.cli.train import chosen_recipe, demo, pretrain
 from geoset.errors import GeosetError
@@ -20,6 +20,7 @@ COMMANDS = {
     "finetune": finetune,
     "evaluate": evaluate,
     "predict": predict,
+    "compare": compare,
     "demo": demo,
 }
 DESCRIPTION = "RGB-D scans in, pre-trained image encoders out."

@@ -129,6 +129,43 @@ def evaluate(
     evaluate_run(run, data, split, split_list, nyu_classes, out, hardware)
 
 
+def compare(
+    models: Annotated[Positional[list[str]], arg(metavar="MODELS...")],
+    /,
+    out: Path,
+    scenes: tuple[Path, ...] = (),
+    frames: str = "every:5",
+    data: Path | None = None,
+    val_data: Path | None = None,
+    layers: tuple[str, ...] = ("output",),
+    seed: int = 0,
+    device: str = "cpu",
+) -> None:
+    """Compare frozen networks: matches between views, and classes read off by simple probes.
+
+    Without labels, on prepared scenes: how often the nearest feature of another view is the same
+    point, by viewing angle. With labels: a linear layer and the nearest neighbours, as mIoU. Writes
+    tables and pictures. Pre-train with --heldout-every 5 to have frames nobody trained on.
+
+    Example: geoset compare scratch runs/first --scenes prepared --out comparison
+
+    Args:
+        models: run folders, files of weights, scratch, or imagenet
+        out: folder for the results
+        scenes: prepared scenes, or folders of them
+        frames: of the scenes: all, or every:5 for 0, 5, 10, ...
+        data: labelled images: probes are fitted on the train split
+        val_data: what they are scored on, if it lies elsewhere; none = the val split of DATA
+        layers: output, decoder, encoder.1 to encoder.4
+        seed: of what is drawn
+        device: cpu or cuda
+    """
+    from geoset.tasks.finetuned import compare_frozen
+
+    compare_frozen(models, out, data, val_data, scenes=scenes, frames=frames, layers=layers,
+                   seed=seed, device=device)  # fmt: skip
+
+
 def predict(
     run: Annotated[Positional[Path], arg(metavar="RUN")],
     images: Annotated[Positional[list[Path]], arg(metavar="IMAGES...")],

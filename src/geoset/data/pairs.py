@@ -57,6 +57,7 @@ class PairBatches(Dataset):
 
     layers: labellings to load; where a scene lacks one, its views have no set of it
     groups: a grouping of the sets of one of the layers
+    heldout_every: pairs with a frame 0, N, 2N, ... of a scene are left out
     finish: called with each batch and its step by whoever loads it, such as a worker process; what
         it returns is the element
 
@@ -74,6 +75,7 @@ class PairBatches(Dataset):
         parts: int = 1,
         layers: Sequence[str] = ("geometric",),
         groups: str | None = None,
+        heldout_every: int | None = None,
         finish: Callable[[PairBatch, int], Any] | None = None,
     ) -> None:
         if batch_pairs % parts:
@@ -92,6 +94,8 @@ class PairBatches(Dataset):
                 for index, scene in enumerate(self.scenes)
             ]
         ).astype(np.int64)
+        if heldout_every:
+            self.pairs = self.pairs[(self.pairs[:, 1:] % heldout_every > 0).all(axis=1)]
         if len(self.pairs) == 0:
             raise GeosetError(
                 f"none of the {len(self.scenes)} prepared scenes has a pair of overlapping frames; "

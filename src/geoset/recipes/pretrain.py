@@ -114,6 +114,8 @@ class PretrainRecipe:
     """weights of their mean; none = all alike"""
     groups: str | None = None
     """a grouping made by geoset group: sets of one group attract each other"""
+    heldout_every: int | None = None
+    """keep every N-th frame of a scene (0, N, 2N, ...) out of all pairs, to evaluate on"""
     augmentation: Photometric = field(default_factory=Photometric)
     """colour changes, drawn for each view on its own"""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
@@ -128,6 +130,8 @@ class PretrainRecipe:
         )
         for name in ("batch_pairs", "accumulate", "pixel_samples", "min_pixels"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}", "1 or more")
+        every = self.heldout_every
+        require(every is None or every >= 2, f"heldout_every is {every}", "2 or more, or none")
         require(self.temperature > 0, f"temperature is {self.temperature}", "a number above 0")
         require(
             0 < len(self.layers) == len(set(self.layers)),

@@ -21,6 +21,7 @@ from geoset.reports.predictions import draw_instances
 from geoset.scans.decode import read_color
 from geoset.tasks import instance_scores, instances, segmentation, segmentation_scores
 from geoset.tasks.finetuning import say, weights_in
+from geoset.tasks.frozen import evaluate_frozen
 
 IMAGE_TYPES = (".jpg", ".jpeg", ".png")
 
@@ -94,6 +95,25 @@ def evaluate_run(
     say((out / "results.md").read_text())
     say(f"results: {out}")
     return results
+
+
+def compare_frozen(
+    models: Sequence[str],
+    out: Path,
+    data: Path | None = None,
+    val_data: Path | None = None,
+    **options: Any,
+) -> None:
+    """Compare frozen networks, and print the tables; `options` are those of `evaluate_frozen`.
+
+    data, val_data: labelled images for probes, as in DataSettings; None leaves the probes out
+    """
+    train = val = None
+    if data:
+        train, val = _train_and_val(DataSettings(data, val_data))
+    evaluate_frozen({name: name for name in models}, out, train=train, test=val, **options)
+    say((out / "results.md").read_text())
+    say(f"results: {out}")
 
 
 def predict_images(

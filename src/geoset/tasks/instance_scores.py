@@ -45,7 +45,7 @@ def predict(
     device = next(detector.parameters()).device
     detector.eval()
     for image in images:
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1)
+        pixels = torch.tensor(image).to(device).permute(2, 0, 1)
         with torch.inference_mode():
             found = detector([pixels.float() / 255])[0]
             kept = found["scores"] >= score_threshold

@@ -174,6 +174,7 @@ def _batches_of(
         parts=ranks * recipe.accumulate,
         layers=recipe.layers if stage.sets else (),
         groups=recipe.groups if stage.sets else None,
+        heldout_every=recipe.heldout_every,
         finish=partial(finish_batch, recipe, feature_sizes, sampler, seed),
     )
 

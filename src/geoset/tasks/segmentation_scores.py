@@ -37,7 +37,7 @@ def predict(network: Segmenter, images: Iterable[np.ndarray]) -> Iterator[np.nda
     network.eval()
     for image in images:
         height, width = image.shape[:2]
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1)[None]
+        pixels = torch.tensor(image).to(device).permute(2, 0, 1)[None]
         scale = min(network.size) / min(height, width) if network.size else 1.0
         size = round(height * scale), round(width * scale)
         with torch.inference_mode():

@@ -1,0 +1,123 @@
+"""Fine-tuning, scoring and applying networks through the command line, on made-up rooms."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from geoset import GeosetError, cli
+from geoset.scans.rooms import ROOM_CLASSES, RoomSettings, write_room
+from geoset.tasks.finetuned import predict_images
+
+TINY = [
+    *("--scale", "small", "--steps", "3", "--width", "0.125", "--batch", "2"),
+    *("--accelerator", "cpu", "--workers", "0"),
+]
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("labelled")
+    for seed in range(5):
+        write_room(folder / f"room{seed}", seed, RoomSettings(frames=2))
+    return folder
+
+
+def geoset(*words):
+    sys.argv = ["geoset", *map(str, words)]
+    cli.main()
+
+
+@pytest.fixture(scope="module")
+def segmenter(labelled, tmp_path_factory):
+    run = tmp_path_factory.mktemp("segmenter")
+    geoset("finetune", "segmentation", "--data", labelled, "--out", run, "--encoder", "scratch",
+           *TINY, "--size", "48", "64")  # fmt: skip
+    return run
+
+
+@pytest.fixture(scope="module")
+def detector(labelled, tmp_path_factory):
+    run = tmp_path_factory.mktemp("detector")
+    geoset("finetune", "instances", "--data", labelled, "--out", run, *TINY)
+    return run
+
+
+def test_segmentation_from_the_command_line(segmenter, labelled, capsys):
+    results = json.loads((segmenter / "results.json").read_text())
+    assert (results["images"], results["protocol"]) == (2, "strict")  # every fifth room
+    geoset("evaluate", segmenter, "--data", labelled, "--split", "val", "--workers", "0",
+           "--accelerator", "cpu")  # fmt: skip
+    again = json.loads((segmenter / "evaluation/results.json").read_text())
+    assert again["confusion"] == results["confusion"]
+    assert "| mean |" in capsys.readouterr().out
+
+
+def test_instances_from_the_command_line(detector, labelled):
+    first = json.loads((detector / "results.json").read_text())
+    geoset("evaluate", detector, "--data", labelled, "--split", "val", "--workers", "0",
+           "--accelerator", "cpu")  # fmt: skip
+    again = json.loads((detector / "evaluation/results.json").read_text())
+    assert again == first
+
+
+def test_predicted_labels(segmenter, labelled, tmp_path, capsys):
+    geoset("predict", segmenter, labelled / "room0/color", "--out", tmp_path)
+    assert (tmp_path / "classes.txt").read_text().split("\n")[:-1] == list(ROOM_CLASSES)
+    labels = np.asarray(Image.open(tmp_path / "000000.labels.png"))
+    assert labels.shape == (96, 128)
+    assert 1 <= labels.min() <= labels.max() <= len(ROOM_CLASSES)
+    assert Image.open(tmp_path / "000001.overlay.jpg").size == (128, 96)
+    assert "2 images: " in capsys.readouterr().out
+
+
+def test_predicted_instances(detector, labelled, tmp_path):
+    geoset("predict", detector, labelled / "room0/color", "--out", tmp_path,
+           "--score-threshold", "0")  # fmt: skip
+    things = json.loads((tmp_path / "000000.json").read_text())
+    numbers = np.asarray(Image.open(tmp_path / "000000.instances.png"))
+    assert things
+    assert numbers.max() <= len(things)
+    assert all(len(thing["box"]) == 4 and 0 <= thing["score"] <= 1 for thing in things)
+
+
+def test_images_that_cannot_be_predicted(segmenter, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(GeosetError, match=r"empty: no image; expected files that end in \.jpg"):
+        predict_images(segmenter, [tmp_path / "empty"], tmp_path / "out")
+    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    Image.new("RGB", (64, 48)).save(tmp_path / "b.png")
+    predict_images(segmenter, [tmp_path / "a.jpg", tmp_path / "b.png"], tmp_path / "out")
+    said = capsys.readouterr().out
+    assert "1 images" in said
+    assert "left out: " in said
+    assert "a.jpg" in said
+    with pytest.raises(GeosetError, match="two images are called 'b'"):
+        predict_images(segmenter, [tmp_path / "b.png"] * 2, tmp_path / "out")
+
+
+def test_networks_that_were_not_fine_tuned(prepared_rooms, labelled, tmp_path, capsys):
+    geoset("pretrain", prepared_rooms, "--out", tmp_path, "--stages.0.steps", "1",
+           "--stages.1.steps", "1", "--batch-pairs", "1", "--workers", "0")  # fmt: skip
+    for command in (
+        ["evaluate", tmp_path, "--data", labelled],
+        ["predict", tmp_path, labelled / "room0/color", "--out", tmp_path / "out"],
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            geoset(*command)
+        assert "is no network that was fine-tuned for segmentation" in capsys.readouterr().err
+
+
+def test_frozen_networks_are_compared(prepared_rooms, labelled, tmp_path, capsys):
+    run, out = tmp_path / "run", tmp_path / "out"
+    geoset("pretrain", prepared_rooms, "--out", run, "--stages.0.steps", "1",
+           "--stages.1.steps", "1", "--batch-pairs", "1", "--workers", "0",
+           "--heldout-every", "3")  # fmt: skip
+    geoset("compare", run, "scratch", "--scenes", prepared_rooms / "a", "--frames", "every:3",
+           "--out", out)  # fmt: skip
+    assert {"results.json", "results.md"} < {path.name for path in out.iterdir()}
+    said = capsys.readouterr().out
+    assert "held out" in said
+    assert "scratch" in said
