@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from geoset.scans.rooms import RoomSettings, write_room
+from geoset.scans.rooms import ROOM_CLASSES, RoomSettings, write_room
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -21,6 +21,7 @@ COMMANDS = [
     for line in block.splitlines()
 ]
 TINY_TRAINING = "--stages.0.steps 2 --stages.1.steps 2 --batch-pairs 1 --geo.voxel-size 0.1"
+TINY_FINETUNING = "--scale small --steps 2 --batch 2"
 TINY_DEMO = (
     "--rooms 2 --frames 4 --labelled-rooms 1 --heldout-rooms 1 --labelled-frames 2 "
     "--recipe.stages.0.steps 2 --recipe.stages.1.steps 2 --recipe.batch-pairs 1"
@@ -41,6 +42,13 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("readme")
     write_room(folder / "my_scans" / "my_scan", 0, RoomSettings(frames=4))
     shutil.copytree(folder / "my_scans" / "my_scan", folder / "my_scan")
+    shutil.copytree(folder / "my_scan" / "color", folder / "my_images")
+    for name, kind in (("images", "color"), ("labels", "label")):
+        shutil.copytree(folder / "my_scan" / kind, folder / "my_labels" / name)
+    (folder / "my_labels" / "classes.txt").write_text("\n".join(ROOM_CLASSES))
+    for split, frames in (("train", (0, 1)), ("val", (2, 3))):
+        names = "".join(f"{frame:06d}\n" for frame in frames)
+        (folder / "my_labels" / f"{split}.txt").write_text(names)
     return folder
 
 
@@ -48,7 +56,11 @@ def folder(tmp_path_factory):
     "command", [command for command in COMMANDS if command != "pytest"], ids=lambda c: c[:40]
 )
 def test_command(command, folder):
-    scale = {"geoset demo": TINY_DEMO, "geoset pretrain": TINY_TRAINING}
+    scale = {
+        "geoset demo": TINY_DEMO,
+        "geoset pretrain": TINY_TRAINING,
+        "geoset finetune": TINY_FINETUNING,
+    }
     extra = next((more for start, more in scale.items() if command.startswith(start)), "")
     if "--help" in command:
         extra = ""

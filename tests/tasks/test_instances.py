@@ -259,7 +259,9 @@ def test_two_processes_see_every_image_once(whole, tmp_path):
     launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [sys.executable, "-m", *launch, shapes.__file__, whole, together]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    assert subprocess.run([*map(str, command)], env=environment).returncode == 0
+    ended = subprocess.run([*map(str, command)], env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert "Exception" not in ended.stderr  # at exit, an error has no other consequence
     for name in ("truth.json", "detections.json", "results.json"):
         assert (together / name).read_bytes() == (alone / name).read_bytes()
     assert results(alone)["images"] == 7
@@ -304,7 +306,8 @@ def test_over_fits_eight_frames_of_rooms(tmp_path):
     for seed in range(2):
         write_room(tmp_path / f"rooms/room{seed}", seed, RoomSettings(frames=4))
     data = open_labelled(tmp_path / "rooms", "all")
-    settings = instances_at_small_scale(InstanceSettings())
+    settings = instances_at_small_scale(InstanceSettings(), steps=500)
+    settings = replace(settings, optimizer=replace(settings.optimizer, lr=2e-3))
     finetune(data, data, tmp_path / "run", settings, hardware=Hardware("cpu"))
     found = results(tmp_path / "run")
     assert len(data) == 8

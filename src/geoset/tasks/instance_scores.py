@@ -86,7 +86,7 @@ def evaluate(
         weights = on_first(fabric, lambda: weights_in(model))
         detector = load_model(weights)
     protocol = protocol or _protocol_of(model)
-    scored = score_detector(detector, data, protocol, hardware)
+    scored = _score_shared(fabric, detector, data, protocol, hardware.workers)
     scored.results["weights"] = weights and weights.name
     on_first(fabric, lambda: _write(scored, out))
     end_processes(fabric)
@@ -109,21 +109,26 @@ def score_detector(
     Raises:
         GeosetError: the model is no detector, or one of other classes; `data` has no instances.
     """
+    fabric = _start(hardware)
+    scored = _score_shared(fabric, detector, data, protocol, hardware.workers)
+    end_processes(fabric)
+    return scored
+
+
+def _score_shared(
+    fabric: "Fabric", detector: Detector, data: LabelledSet, protocol: str, workers: int
+) -> Scored:
     _check(detector, data, protocol)
     rules = PROTOCOLS[protocol]
-    fabric = _start(hardware)
     loader = DataLoader(
         _Images(data, rules),
         batch_size=None,
         sampler=shard(len(data), fabric.global_rank, fabric.world_size),
-        num_workers=hardware.workers,
+        num_workers=workers,
         collate_fn=_as_it_is,
     )
-    looked = list(_look(detector.to(fabric.device), loader, rules))
-    looked = _gather(fabric, looked)
-    scored = on_first(fabric, lambda: _score(looked, data, protocol))
-    end_processes(fabric)
-    return scored
+    looked = _gather(fabric, list(_look(detector.to(fabric.device), loader, rules)))
+    return on_first(fabric, lambda: _score(looked, data, protocol))
 
 
 class _Looked(NamedTuple):
