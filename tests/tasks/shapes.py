@@ -3,6 +3,7 @@
 As a script: `python shapes.py MODEL OUT` evaluates a detector on them in two processes.
 """
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from geoset.data.label_set import Instances
 from geoset.recipes import Hardware, OptimizerSettings
 from geoset.recipes.instances import InstanceSettings
 from geoset.tasks.instance_scores import evaluate
+from geoset.tasks.instances import finetune
 
 SIZE = (64, 80)
 COLORS = {"disc": (200, 60, 40), "bar": (40, 90, 210)}
@@ -69,6 +71,34 @@ class Shapes:
         }
         present = [] if i % 4 == 3 else [[0, 1], [0], [1]][i % 4]
         return ground, [masks[label] for label in present], present
+
+
+class Large:
+    """Data whose discs have 1,000 pixels in label images larger than the images."""
+
+    def __init__(self, data):
+        self._data = data
+
+    def __getattr__(self, name):
+        return getattr(self._data, name)
+
+    def __len__(self):
+        return len(self._data)
+
+    def instances(self, i):
+        found = self._data.instances(i)
+        return found._replace(areas=np.where(found.labels == 0, 1000, 999))
+
+
+def tiny_finetune(out, settings=SETTINGS, data=None, **options):
+    return finetune(
+        data or Shapes(6), Shapes(3, seed=1), out, settings, **({"hardware": CPU} | options)
+    )
+
+
+def results(out):
+    """The content of results.json."""
+    return json.loads((out / "results.json").read_text())
 
 
 if __name__ == "__main__":
