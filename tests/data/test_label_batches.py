@@ -251,6 +251,15 @@ def test_pixels_are_counted_at_the_size_of_the_label_image():
     assert batches[0][1][0]["labels"].tolist() == [3]
 
 
+def test_what_falls_between_the_pixels_of_the_image_is_left_out():
+    things = two_squares(0)
+    masks = things.masks.copy()
+    masks[0] = False
+    lost = things._replace(masks=masks, areas=np.array([50, 50]))
+    batches = InstanceBatches(Numbered(1, things={0: lost}), 1, seed=0, min_pixels=6)
+    assert batches[0][1][0]["labels"].tolist() == [3]
+
+
 def test_instance_parts_make_the_whole():
     source = Numbered(5, things={i: two_squares(i) for i in range(5)})
     whole = InstanceBatches(source, 4, seed=2)

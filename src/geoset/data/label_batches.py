@@ -232,9 +232,10 @@ def boxes_of(masks: Tensor) -> Tensor:
 
 
 def _areas(instances: Instances) -> np.ndarray:
-    """Return (K,) the pixels of each instance in its label image."""
+    """Return (K,) the pixels of each instance in its label image; 0 where the image has none."""
     masks, _, areas = instances
-    return np.count_nonzero(masks, axis=(1, 2)) if areas is None else areas
+    pixels = np.count_nonzero(masks, axis=(1, 2))
+    return pixels if areas is None else np.where(pixels > 0, areas, 0)
 
 
 def _to_tensor(image: np.ndarray) -> Tensor:

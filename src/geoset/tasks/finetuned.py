@@ -72,7 +72,7 @@ def evaluate_run(
     out: Path | None = None,
     hardware: Hardware | None = None,
 ) -> dict[str, Any]:
-    """Score a fine-tuned network on labelled images, and print the table.
+    """Score a fine-tuned network on labelled images.
 
     run: folder of a run, or a file of weights
     data, split, split_list, nyu_classes: see `open_labelled`
@@ -92,8 +92,6 @@ def evaluate_run(
         results = instance_scores.evaluate(run, labelled, out, hardware=hardware)
     else:
         raise _not_finetuned(weights)
-    say((out / "results.md").read_text())
-    say(f"results: {out}")
     return results
 
 

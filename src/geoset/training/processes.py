@@ -83,6 +83,7 @@ def end_processes(fabric: "Fabric") -> None:
     """
     if fabric.world_size > 1:
         fabric.barrier()
+        atexit.unregister(_part)  # once, however many runs there were
         atexit.register(_part)
 
 
