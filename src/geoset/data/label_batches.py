@@ -183,7 +183,9 @@ class InstanceBatches(LabelBatches):
             )
         self.flip, self.min_pixels = flip, max(1, min_pixels)
         with ThreadPoolExecutor() as threads:
-            areas = list(threads.map(lambda i: _areas(labelled.instances(i)), self.images.tolist()))
+            areas = list(
+                threads.map(lambda i: areas_of(labelled.instances(i)), self.images.tolist())
+            )
         small = [np.count_nonzero(of_image < self.min_pixels) for of_image in areas]
         left = np.array([len(of_image) for of_image in areas]) > small
         self.images = self.images[left]
@@ -200,7 +202,7 @@ class InstanceBatches(LabelBatches):
     def _load(self, image: int, generator: np.random.Generator) -> tuple[Tensor, Target]:
         pixels = _to_tensor(self.labelled.image(image))
         instances = self.labelled.instances(image)
-        kept = _areas(instances) >= self.min_pixels
+        kept = areas_of(instances) >= self.min_pixels
         masks = torch.from_numpy(instances.masks[kept]).to(torch.uint8)
         if self.flip and generator.random() < FLIP_PROBABILITY:
             pixels, masks = pixels.flip(-1), masks.flip(-1)
@@ -231,7 +233,7 @@ def boxes_of(masks: Tensor) -> Tensor:
     return torch.stack([x0, y0, x1, y1], dim=1).float()
 
 
-def _areas(instances: Instances) -> np.ndarray:
+def areas_of(instances: Instances) -> np.ndarray:
     """Return (K,) the pixels of each instance in its label image; 0 where the image has none."""
     masks, _, areas = instances
     pixels = np.count_nonzero(masks, axis=(1, 2))

@@ -20,8 +20,9 @@ from geoset.reports.class_colors import class_colors, paint_labels
 from geoset.reports.predictions import draw_instances
 from geoset.scans.decode import read_color
 from geoset.tasks import instance_scores, instances, segmentation, segmentation_scores
-from geoset.tasks.finetuning import say, weights_in
+from geoset.tasks.finetuning import weights_in
 from geoset.tasks.frozen import evaluate_frozen
+from geoset.tasks.running import say
 
 IMAGE_TYPES = (".jpg", ".jpeg", ".png")
 

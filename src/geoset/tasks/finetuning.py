@@ -1,7 +1,8 @@
 """What all fine-tuning on labelled images has in common, whatever it is for."""
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,19 +10,14 @@ from typing import Any, TypeVar
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from geoset.data.label_set import LabelledSet
+from geoset.files import atomic_write
 from geoset.models.load import network_config
 from geoset.training.loop import FINAL_WEIGHTS
 
-CURVES, VALIDATION = "curves.png", "validation.json"
+VALIDATION = "validation.json"
 BEST = "best.safetensors"
 
 Settings = TypeVar("Settings")
-
-
-@rank_zero_only
-def say(text: str) -> None:
-    """Print a line, whatever the number of processes that get here."""
-    print(text, flush=True)
 
 
 def with_network_of_weights(settings: Settings) -> Settings:
@@ -57,3 +53,20 @@ def weights_in(path: Path) -> Path:
         return path
     best = path / BEST
     return best if best.exists() else path / FINAL_WEIGHTS
+
+
+def snapshot_steps(steps: int, count: int) -> list[int]:
+    """Return the `count` steps, spread evenly up to the last, after which weights are kept."""
+    return [-(-steps * k // count) for k in range(1, count + 1)]
+
+
+@rank_zero_only
+def keep_best(out: Path, files: Mapping[int, Path], what: str, scores: Mapping[int, float]) -> None:
+    """Write the scores of snapshots by step, and copy the best, the first of equals, to BEST."""
+    atomic_write(out / VALIDATION, json.dumps({what: scores}, indent=2) + "\n")
+    atomic_write(out / BEST, files[max(scores, key=scores.__getitem__)].read_bytes())
+
+
+def percent(value: float | None) -> str:
+    """Return a share in per cent; a dash where there is none."""
+    return "-" if value is None else f"{100 * value:.1f}"

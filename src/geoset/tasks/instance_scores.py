@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from geoset.data.label_batches import shard
+from geoset.data.label_batches import areas_of, shard
 from geoset.data.label_set import LabelledSet
 from geoset.errors import GeosetError
 from geoset.evaluation.instances import (
@@ -28,8 +28,9 @@ from geoset.models.detector import Detector
 from geoset.models.load import load_model
 from geoset.recipes import Hardware
 from geoset.recipes.instances import PROTOCOLS, InstanceProtocol
-from geoset.tasks.finetuning import weights_in
-from geoset.training.processes import end_processes, on_first, start_processes
+from geoset.tasks.finetuning import percent, weights_in
+from geoset.tasks.running import start_evaluation
+from geoset.training.processes import end_processes, on_first
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -78,7 +79,7 @@ def evaluate(
             file cannot be written.
     """
     hardware = hardware or Hardware()
-    fabric = _start(hardware)
+    fabric = start_evaluation(hardware)
     if isinstance(model, Detector):
         detector, weights = model, None
     else:
@@ -109,7 +110,7 @@ def score_detector(
     Raises:
         GeosetError: the model is no detector, or one of other classes; `data` has no instances.
     """
-    fabric = _start(hardware)
+    fabric = start_evaluation(hardware)
     scored = _score_shared(fabric, detector, data, protocol, hardware.workers)
     end_processes(fabric)
     return scored
@@ -146,18 +147,15 @@ class _Images(Dataset):
         self.data, self.rules = data, rules
 
     def __getitem__(self, i: int) -> tuple[np.ndarray, Record, list[Record]] | None:
-        masks, labels, areas = self.data.instances(i)
-        pixels = masks.sum(axis=(1, 2))
-        # An instance can be large enough in the label image, and between the pixels of the image.
-        kept = (pixels if areas is None else areas) >= self.rules.min_pixels
-        kept &= pixels > 0
+        instances = self.data.instances(i)
+        kept = areas_of(instances) >= max(1, self.rules.min_pixels)
         if self.rules.skip_empty and not kept.any():
             return None
         image = self.data.image(i)
         height, width = image.shape[:2]
         name = self.data.image_id(i)
         record = {"id": i, "file_name": name, "height": height, "width": width}
-        return image, record, truth_records(i, masks[kept], labels[kept])
+        return image, record, truth_records(i, instances.masks[kept], instances.labels[kept])
 
 
 def _as_it_is(item: Any) -> Any:
@@ -233,7 +231,7 @@ def table(results: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for name, kinds in rows.items():
-        cells = [_percent(value) for kind in kinds for value in kind.values()]
+        cells = [percent(value) for kind in kinds for value in kind.values()]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     absent = results["boxes"]["absent"]
     if absent:
@@ -246,16 +244,6 @@ def _values(precision: AveragePrecision) -> dict[str, float | None]:
     return {
         name: None if math.isnan(value) else value for name, value in precision._asdict().items()
     }
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
-def _start(hardware: Hardware) -> "Fabric":
-    return start_processes(
-        hardware.accelerator, hardware.devices, hardware.nodes, precision="32-true"
-    )
 
 
 def _protocol_of(model: Detector | Path) -> str:

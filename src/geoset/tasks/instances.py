@@ -1,32 +1,31 @@
 """Fine-tune Mask R-CNN on labelled images, and say what it finds in others."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
-from lightning_fabric.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
 from geoset.data.label_batches import InstanceBatches
 from geoset.data.label_set import LabelledSet
-from geoset.data.pairs import batches_from
 from geoset.errors import GeosetError
-from geoset.files import atomic_write
 from geoset.models.detector import Detector
 from geoset.models.encoder import RESNETS
 from geoset.models.initial import load_encoder
 from geoset.models.load import load_model, save_model
 from geoset.recipes import Hardware
 from geoset.recipes.instances import PROTOCOLS, InstanceSettings
-from geoset.reports.charts import draw_curves
-from geoset.tasks.finetuning import BEST, CURVES, VALIDATION, contents, say, with_network_of_weights
+from geoset.tasks.finetuning import (
+    BEST,
+    contents,
+    keep_best,
+    snapshot_steps,
+    with_network_of_weights,
+)
 from geoset.tasks.instance_scores import evaluate, score_detector
-from geoset.training.log import read_log
-from geoset.training.loop import train
+from geoset.tasks.running import CURVES, load_stage, run_stages, say
 from geoset.training.stage import Stage
 
 
@@ -63,23 +62,18 @@ def finetune(
     say(report)
     ranks = hardware.devices * hardware.nodes
     stages = stages_of(data, settings, seed, ranks=ranks, workers=hardware.workers)
-    weights = train(
+    weights = run_stages(
         detector,
         stages,
         out,
+        hardware,
         settings={"instances": asdict(settings), "data": contents(data, data.instance_classes)},
         seed=seed,
         save_weights=save_model,
         resume=resume,
-        accelerator=hardware.accelerator,
-        devices=hardware.devices,
-        num_nodes=hardware.nodes,
         precision=settings.precision,
         accumulate=settings.accumulate,
-        compile=hardware.compile,
         all_used=True,
-        checkpoint_seconds=hardware.checkpoint_seconds,
-        draw=lambda run: draw_curves(read_log(run), run / CURVES),
     )
     if PROTOCOLS[settings.protocol].best:
         weights = _best_on_validation(out, stages, val, settings.protocol, hardware)
@@ -126,8 +120,7 @@ def stages_of(
         f"{data.name}: {len(batches.images)} images, {batches.steps_per_epoch} steps an epoch"
         + (f"; left out: {', '.join(left_out)}" if left_out else "")
     )
-    kept = settings.snapshots if protocol.best else 0
-    snapshots = [-(-settings.steps * k // kept) for k in range(1, kept + 1)]
+    snapshots = snapshot_steps(settings.steps, settings.snapshots if protocol.best else 0)
     starts, stages = settings.starts, []
     for index, (start, end) in enumerate(zip(starts, (*starts[1:], settings.steps), strict=True)):
         optimizer = replace(settings.optimizer, lr=settings.optimizer.lr / 10**index)
@@ -136,7 +129,7 @@ def stages_of(
                 name=f"rate{index + 1}",
                 steps=end - start,
                 optimizer=replace(optimizer, warmup=0) if index else optimizer,
-                batches=partial(_load, batches, start, end, workers),
+                batches=partial(load_stage, batches, start, end, workers),
                 compute=compute_losses,
                 frames_per_batch=settings.batch // batches.parts,
                 snapshots=tuple(step - start for step in snapshots if start < step <= end),
@@ -173,20 +166,8 @@ def _best_on_validation(
         mean = score_detector(load_model(file), val, protocol, hardware).results["masks"]["mean"]
         scores[step] = mean["ap"] or 0.0
         say(f"after {step} steps: AP of masks {100 * scores[step]:.2f} on {val.name}")
-    _keep_best(out, files, scores)
+    keep_best(out, files, "mask_ap", scores)
     return out / BEST
-
-
-@rank_zero_only
-def _keep_best(out: Path, files: Mapping[int, Path], scores: Mapping[int, float]) -> None:
-    atomic_write(out / VALIDATION, json.dumps({"mask_ap": scores}, indent=2) + "\n")
-    atomic_write(out / BEST, files[max(scores, key=scores.__getitem__)].read_bytes())
-
-
-def _load(
-    batches: InstanceBatches, start: int, end: int, workers: int, first: int, rank: int, ranks: int
-) -> Iterator[Any]:
-    return batches_from(batches, start + first, end, rank, ranks, workers)
 
 
 def _listed(data: LabelledSet) -> str:

@@ -1,15 +1,13 @@
 """Pre-train an image network on prepared scenes, stage after stage."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
-from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-from geoset.data.pairs import PairBatches, batches_from
+from geoset.data.pairs import PairBatches
 from geoset.data.points import PointSampler
 from geoset.errors import GeosetError
 from geoset.models.initial import load_initial
@@ -18,19 +16,9 @@ from geoset.models.network import build_network
 from geoset.models.pretraining import PretrainNetwork
 from geoset.prepare.scene import PreparedScene, digest, find_scenes
 from geoset.recipes import Hardware, PretrainRecipe, StageSettings
-from geoset.reports.charts import draw_curves
 from geoset.tasks.pretrain_step import compute_losses, finish_batch
-from geoset.training.log import read_log
-from geoset.training.loop import train
+from geoset.tasks.running import CURVES, load_stage, run_stages, say
 from geoset.training.stage import Stage
-
-CURVES = "curves.png"
-
-
-@rank_zero_only
-def _say(text: str) -> None:
-    """Print a line, whatever the number of processes that get here."""
-    print(text, flush=True)
 
 
 def pretrain(
@@ -55,13 +43,14 @@ def pretrain(
     scenes = [PreparedScene(path) for path in find_scenes(list(prepared))]
     _check_depth(scenes, recipe)
     network, report = build_pretraining(recipe, seed)
-    _say(report)
+    say(report)
     ranks = hardware.devices * hardware.nodes
     stages = stages_of(recipe, scenes, network, seed, ranks=ranks, workers=hardware.workers)
-    weights = train(
+    weights = run_stages(
         network,
         stages,
         out,
+        hardware,
         settings={
             "recipe": asdict(recipe),
             "scenes": {scene.name: _contents(scene, recipe) for scene in scenes},
@@ -69,18 +58,12 @@ def pretrain(
         seed=seed,
         save_weights=lambda network, path: save_model(network.image, path),
         resume=resume,
-        accelerator=hardware.accelerator,
-        devices=hardware.devices,
-        num_nodes=hardware.nodes,
         precision=recipe.precision,
         accumulate=recipe.accumulate,
-        compile=hardware.compile,
         all_used=len({(stage.geo > 0, stage.depth > 0) for stage in recipe.stages}) == 1,
-        checkpoint_seconds=hardware.checkpoint_seconds,
-        draw=lambda run: draw_curves(read_log(run), run / CURVES),
     )
-    _say(f"weights: {weights}\ncurves:  {out / CURVES}")
-    _say(f"log:     {out / 'log.jsonl'} (or: tensorboard --logdir {out})")
+    say(f"weights: {weights}\ncurves:  {out / CURVES}")
+    say(f"log:     {out / 'log.jsonl'} (or: tensorboard --logdir {out})")
     return weights
 
 
@@ -110,7 +93,7 @@ def _check_depth(scenes: Sequence[PreparedScene], recipe: PretrainRecipe) -> Non
             "train on sets alone (--recipe sets_only)"
         )
     if wanted and without:
-        _say(f"{len(without)} of {len(scenes)} scenes have no depth images: {', '.join(without)}")
+        say(f"{len(without)} of {len(scenes)} scenes have no depth images: {', '.join(without)}")
 
 
 def stages_of(
@@ -128,20 +111,20 @@ def stages_of(
         batches = _batches_of(settings, recipe, scenes, network, seed, ranks)
         steps = settings.steps or max(1, round(settings.epochs * batches.steps_per_epoch))
         if not stages:
-            _say(
+            say(
                 f"{len(scenes)} scenes, {len(batches.pairs)} pairs, {batches.steps_per_epoch} "
                 "steps an epoch"
             )
-        _say(f"stage {settings.name}: {steps} steps of {_weights(settings)}")
+        say(f"stage {settings.name}: {steps} steps of {_weights(settings)}")
         for layer in batches.layers:
             if layer.absent:
-                _say(f"layer {layer.name}: absent in {layer.absent} of {len(scenes)} scenes")
+                say(f"layer {layer.name}: absent in {layer.absent} of {len(scenes)} scenes")
         stages.append(
             Stage(
                 name=settings.name,
                 steps=steps,
                 optimizer=settings.optimizer,
-                batches=partial(_load, batches, before, steps, workers),
+                batches=partial(load_stage, batches, before, before + steps, workers),
                 compute=partial(compute_losses, recipe, settings, ranks > 1),
                 frames_per_batch=2 * recipe.batch_pairs // batches.parts,
             )
@@ -190,10 +173,3 @@ def _contents(scene: PreparedScene, recipe: PretrainRecipe) -> dict[str, dict]:
         files += [f"sets/{layer}.npy" for layer in recipe.layers if layer in scene.layers]
         files += [f"groups/{recipe.groups}.npy"] if recipe.groups else []
     return scene.info["files"] | {file: digest(scene.path / file) for file in files}
-
-
-def _load(
-    batches: PairBatches, before: int, steps: int, workers: int, first: int, rank: int, ranks: int
-) -> Iterator[Any]:
-    # A stage goes on in the sequence of pairs where the one before left it.
-    return batches_from(batches, before + first, before + steps, rank, ranks, workers)

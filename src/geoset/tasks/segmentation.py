@@ -1,40 +1,31 @@
 """Fine-tune a network for semantic segmentation on labelled images."""
 
-import json
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from lightning_fabric.utilities.rank_zero import rank_zero_only
 from torch import Tensor, nn
 
 from geoset.data.label_batches import SegmentationBatches
 from geoset.data.label_set import LabelledSet
-from geoset.data.pairs import batches_from
 from geoset.errors import GeosetError
-from geoset.files import atomic_write
 from geoset.models.initial import load_encoder, load_initial
 from geoset.models.load import load_model, save_model
 from geoset.models.segmenter import Segmenter
 from geoset.recipes import Hardware
 from geoset.recipes.segmentation import PROTOCOLS, SegmentationSettings
-from geoset.reports.charts import draw_curves
 from geoset.tasks.finetuning import (
     BEST,
-    CURVES,
-    VALIDATION,
     config_in,
     contents,
-    say,
+    keep_best,
+    snapshot_steps,
     with_network_of_weights,
 )
+from geoset.tasks.running import CURVES, load_stage, run_stages, say
 from geoset.tasks.segmentation_scores import evaluate, score_network
-from geoset.training.log import read_log
-from geoset.training.loop import train
 from geoset.training.stage import Stage
 
 
@@ -71,22 +62,17 @@ def finetune(
     say(report)
     ranks = hardware.devices * hardware.nodes
     stage = stage_of(data, settings, seed, ranks=ranks, workers=hardware.workers)
-    weights = train(
+    weights = run_stages(
         network,
         [stage],
         out,
+        hardware,
         settings={"segmentation": asdict(settings), "data": contents(data, data.classes)},
         seed=seed,
         save_weights=save_model,
         resume=resume,
-        accelerator=hardware.accelerator,
-        devices=hardware.devices,
-        num_nodes=hardware.nodes,
         precision=settings.precision,
-        compile=hardware.compile,
         all_used=True,
-        checkpoint_seconds=hardware.checkpoint_seconds,
-        draw=lambda run: draw_curves(read_log(run), run / CURVES),
     )
     if stage.snapshots:
         weights = _best_on_validation(out, stage, val, hardware)
@@ -150,16 +136,16 @@ def stage_of(
         f"{data.name}: {len(data)} images of {len(data.classes)} classes, "
         f"{batches.steps_per_epoch} steps an epoch; {steps} steps"
     )
-    protocol, kept = PROTOCOLS[settings.protocol], settings.snapshots
+    protocol = PROTOCOLS[settings.protocol]
     return Stage(
         name="segmentation",
         steps=steps,
         optimizer=settings.optimizer,
-        batches=partial(_load, batches, steps, workers),
+        batches=partial(load_stage, batches, 0, steps, workers),
         compute=partial(compute_losses, protocol.void, settings.auxiliary_weight),
         frames_per_batch=images,
         lr_factors={"encoder.": settings.encoder_lr_factor},
-        snapshots=tuple(-(-steps * k // kept) for k in range(1, kept + 1)) if protocol.best else (),
+        snapshots=tuple(snapshot_steps(steps, settings.snapshots if protocol.best else 0)),
     )
 
 
@@ -200,23 +186,10 @@ def label_loss(scores: Tensor, labels: Tensor) -> Tensor:
 
 def _best_on_validation(out: Path, stage: Stage, val: LabelledSet, hardware: Hardware) -> Path:
     """Score all snapshots; copy the best, the first of equals, to BEST."""
+    files = {step: out / stage.snapshot(step) for step in stage.snapshots}
     scores = {}
-    for step in stage.snapshots:
-        found = score_network(load_model(out / stage.snapshot(step)), val, hardware)
-        scores[step] = found.score.mean_iou()
+    for step, file in files.items():
+        scores[step] = score_network(load_model(file), val, hardware).score.mean_iou()
         say(f"after {step} steps: mean IoU {100 * scores[step]:.2f} on {val.name}")
-    _keep_best(out, stage, scores)
+    keep_best(out, files, "mean_iou", scores)
     return out / BEST
-
-
-@rank_zero_only
-def _keep_best(out: Path, stage: Stage, scores: Mapping[int, float]) -> None:
-    atomic_write(out / VALIDATION, json.dumps({"mean_iou": scores}, indent=2) + "\n")
-    best = max(scores, key=scores.__getitem__)
-    atomic_write(out / BEST, (out / stage.snapshot(best)).read_bytes())
-
-
-def _load(
-    batches: SegmentationBatches, steps: int, workers: int, first: int, rank: int, ranks: int
-) -> Iterator[Any]:
-    return batches_from(batches, first, steps, rank, ranks, workers)

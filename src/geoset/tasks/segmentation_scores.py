@@ -20,8 +20,9 @@ from geoset.models.load import load_model
 from geoset.models.segmenter import Segmenter
 from geoset.recipes import Hardware
 from geoset.recipes.segmentation import PROTOCOLS
-from geoset.tasks.finetuning import weights_in
-from geoset.training.processes import end_processes, on_first, start_processes
+from geoset.tasks.finetuning import percent, weights_in
+from geoset.tasks.running import start_evaluation
+from geoset.training.processes import end_processes, on_first
 
 RESULTS, TABLE = "results.json", "results.md"
 BATCH = 8  # images
@@ -65,7 +66,7 @@ def evaluate(
             cannot be written.
     """
     hardware = hardware or Hardware()
-    fabric = _start(hardware)
+    fabric = start_evaluation(hardware)
     if isinstance(model, Segmenter):
         network, source = model, None
     else:
@@ -92,7 +93,7 @@ def score_network(network: Segmenter, data: LabelledSet, hardware: Hardware) -> 
         GeosetError: the network is none for segmentation, or has other classes than `data`.
     """
     _check(network, data)
-    fabric = _start(hardware)
+    fabric = start_evaluation(hardware)
     batches = EvaluationBatches(
         data, BATCH, fabric.global_rank, fabric.world_size, size=network.size
     )
@@ -135,14 +136,14 @@ def table(results: Mapping[str, Any]) -> str:
         "",
         "| class | IoU | of the truth | of the predictions |",
         "|---|---|---|---|",
-        f"| mean | {_percent(results['mean_iou'])} | | |",
+        f"| mean | {percent(results['mean_iou'])} | | |",
     ]
     confusion = np.array(results["confusion"])
     total = max(1, confusion.sum())
     for k, name in enumerate(results["classes"]):
         truth, predicted = confusion[k].sum() / total, confusion[:, k].sum() / total
-        iou = _percent(results["iou"].get(name))
-        lines.append(f"| {name} | {iou} | {_percent(truth)} | {_percent(predicted)} |")
+        iou = percent(results["iou"].get(name))
+        lines.append(f"| {name} | {iou} | {percent(truth)} | {percent(predicted)} |")
     if results["absent"]:
         how = "an IoU of 0" if PROTOCOLS[results["protocol"]].absent_as_zero else "left out"
         absent = ", ".join(results["absent"])
@@ -175,18 +176,8 @@ def _write(
     return results
 
 
-def _start(hardware: Hardware) -> Any:
-    return start_processes(
-        hardware.accelerator, hardware.devices, hardware.nodes, precision="32-true"
-    )
-
-
 def _protocol(network: Segmenter) -> str:
     return next(name for name, rules in PROTOCOLS.items() if rules.void == network.void)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def _check(network: Segmenter, data: LabelledSet) -> None:
