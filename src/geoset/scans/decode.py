@@ -48,6 +48,11 @@ def read_integers(path: Path) -> np.ndarray:
     return pixels.astype(np.uint16)
 
 
+def read_mask(path: Path) -> np.ndarray:
+    """Read an image as (H,W) bool, True where it is not black."""
+    return read_color(path).any(axis=2)
+
+
 def read_depth(path: Path, units_per_metre: float = 1000.0) -> np.ndarray:
     """Read a 16-bit depth image as (H,W) float32 metres; 0 and 65535 become 0."""
     raw = read_integers(path)

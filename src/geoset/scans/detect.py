@@ -10,9 +10,7 @@ READERS = (seven_scenes, folders)  # the first that matches reads
 
 
 def find_reader(path: Path):
-    """Return the reader module for `path`, or None."""
-    if not path.is_dir():
-        return None
+    """Return the reader module for `path`, a folder or a file, or None."""
     return next((reader for reader in READERS if reader.matches(path)), None)
 
 
@@ -24,7 +22,7 @@ def open_scan(path: str | Path) -> Scan:
     """
     path = Path(path)
     if not path.exists():
-        raise GeosetError(f"{path}: does not exist; give the folder of a scan")
+        raise GeosetError(f"{path}: does not exist; give the folder (or file) of a scan")
     if path.is_dir() and not any(path.iterdir()):
         raise GeosetError(f"{path}: is empty; expected a scan in it, in {_formats()}")
     reader = find_reader(path)

@@ -1,9 +1,11 @@
 """One folder a kind: `color/ depth/ pose/` and intrinsics, ScanNet's exports among them.
 
 Intrinsics are those of integer pixel centres, as ScanNet and OpenCV calibration print them.
+Pixels that are not black in `mask/` (people, screens) are not used.
 A `mesh.ply` (or ScanNet's `<scene>_vh_clean_2.ply`) is the surface; without it depth is fused.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +25,7 @@ INTRINSICS = {  # first match counts
     "depth": ("intrinsics_depth.txt", "intrinsic/intrinsic_depth.txt", "intrinsics.txt"),
 }
 LABEL_FOLDERS = {"semantic": "label", "instance": "instance"}
+MASK_FOLDER = "mask"
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -43,6 +46,7 @@ def read(path: Path) -> Scan:
     labels = {
         layer: _files_by_stem(path / name, (".png",)) for layer, name in LABEL_FOLDERS.items()
     }
+    masks = _files_by_stem(path / MASK_FOLDER, IMAGE_SUFFIXES)
     has_depth = (path / "depth").is_dir()
     files = [
         FrameFiles(
@@ -51,6 +55,7 @@ def read(path: Path) -> Scan:
             depth=depth.get(stem, path / "depth" / f"{stem}.png") if has_depth else None,
             pose=pose.get(stem, path / "pose" / f"{stem}.txt"),
             labels={layer: found[stem] for layer, found in labels.items() if stem in found},
+            mask=masks.get(stem),
         )
         for stem in sorted({*color, *depth, *pose}, key=natural_key)
     ]
@@ -63,7 +68,7 @@ def read(path: Path) -> Scan:
     )
     if frames and color_intrinsics == depth_intrinsics:
         _check_one_size(frames[0], color_intrinsics)
-    return Scan(path, LAYOUT, frames, rejected, _mesh(path))
+    return Scan(path, LAYOUT, frames, rejected, _mesh_reader(path))
 
 
 def _color_folder(path: Path) -> Path | None:
@@ -97,8 +102,8 @@ def _check_one_size(frame: Frame, intrinsics: Path) -> None:
         )
 
 
-def _mesh(path: Path) -> TriangleMesh | None:
+def _mesh_reader(path: Path) -> Callable[[], TriangleMesh] | None:
     for candidate in (path / "mesh.ply", path / f"{path.resolve().name}_vh_clean_2.ply"):
         if candidate.is_file():
-            return read_ply(candidate)
+            return partial(read_ply, candidate)
     return None
