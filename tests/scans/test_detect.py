@@ -20,7 +20,7 @@ class TestOpenScan:
         assert (folders.name, seven_scenes.name) == ("a", "b")
 
     def test_missing_path(self, tmp_path):
-        text = f"{tmp_path / 'nowhere'}: does not exist; give the folder of a scan"
+        text = f"{tmp_path / 'nowhere'}: does not exist; give the folder (or file) of a scan"
         with pytest.raises(GeosetError, match=re.escape(text)):
             open_scan(tmp_path / "nowhere")
 

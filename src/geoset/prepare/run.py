@@ -17,8 +17,9 @@ from geoset.geometry.mesh import TriangleMesh, drop_bad_faces
 from geoset.geometry.oversegment import oversegment
 from geoset.geometry.ply import write_ply
 from geoset.geometry.raycast import Raycaster
+from geoset.prepare.finished import check_finished
 from geoset.prepare.pairs import mine_pairs, thin_pairs
-from geoset.prepare.scene import FORMAT_VERSION, PreparedScene, digest, write_layer
+from geoset.prepare.scene import FORMAT_VERSION, digest, write_layer
 from geoset.prepare.store import StoredViews, store_views
 from geoset.prepare.surface import Surface, working_surface
 from geoset.prepare.views import View, make_view
@@ -57,7 +58,7 @@ def prepare_scene(
         raise GeosetError(f"{out}: is where the scan {scan_path} lies; choose another OUT")
     wanted = json.loads(json.dumps(asdict(settings)))
     if (folder / "scene.json").is_file():
-        info = _check_finished(folder, scan_path, wanted)
+        info = check_finished(folder, scan_path, wanted)
         return SceneReport(folder.name, "finished before", info=info)
     for leftovers in (folder, folder / "sets"):
         remove_partial(leftovers)
@@ -107,25 +108,6 @@ def prepare_scene(
     }
     atomic_write(folder / "scene.json", json.dumps(info, indent=1, sort_keys=True))
     return SceneReport(folder.name, "prepared", info=info)
-
-
-def _check_finished(folder: Path, scan_path: Path, wanted: dict) -> dict:
-    """Return what a finished scene says of itself, if it is the one asked for."""
-    info = PreparedScene(folder).info
-    source = Path(info["scan"]["path"])
-    if source != scan_path.resolve() and source.exists():
-        raise GeosetError(
-            f"{folder}: holds another scan of the same name, {source}. Choose another OUT for "
-            f"{scan_path}, or rename its folder"
-        )
-    for key, value in wanted.items():
-        before = info["settings"].get(key)
-        if before != value:
-            raise GeosetError(
-                f"{folder}: was prepared with {key} = {before}, now asked with {value}. Choose "
-                "another OUT, or remove the folder to prepare it again"
-            )
-    return info
 
 
 def _store_surface(
