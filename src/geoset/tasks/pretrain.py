@@ -28,12 +28,16 @@ def pretrain(
     *,
     seed: int = 0,
     resume: bool = False,
+    begin_with: Path | None = None,
     hardware: Hardware | None = None,
 ) -> Path:
     """Run the stages of `recipe` on prepared scenes; return the path of the final weights.
 
     The result is a function of (recipe, scenes, seed, number of devices); a run that was stopped
     continues with `resume`, and on a CPU with as many threads ends with the same weights, bitwise.
+
+    begin_with: a finished run of the first stages of `recipe` on the same scenes; they are not
+        trained again
 
     Raises:
         GeosetError: no scene, no pairs, no depth for a loss that needs it, a run in `out` that
@@ -58,6 +62,7 @@ def pretrain(
         seed=seed,
         save_weights=lambda network, path: save_model(network.image, path),
         resume=resume,
+        begin_with=begin_with,
         precision=recipe.precision,
         accumulate=recipe.accumulate,
         all_used=len({(stage.geo > 0, stage.depth > 0) for stage in recipe.stages}) == 1,

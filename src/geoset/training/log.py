@@ -15,6 +15,7 @@ from rich.text import Text
 
 from geoset.training.chance import ChanceWatch
 
+LOG = "log.jsonl"
 SECONDS_BETWEEN_LINES = 10.0  # where there is no terminal
 STEPS_IN_A_RATE = 50
 
@@ -48,7 +49,7 @@ class RunLog:
     """
 
     def __init__(self, run: Path, done: int = 0, tensorboard: bool = True) -> None:
-        path = run / "log.jsonl"
+        path = run / LOG
         self._chance = ChanceWatch()
         for row in _cut_rows_after(path, done):
             self._chance.see(row["stage"], row)
@@ -136,7 +137,7 @@ def progress_line(recent: deque[Step]) -> str:
 
 def read_log(run: Path) -> list[dict]:
     """Return the rows of the run's log; a last line cut short by a kill is left out."""
-    return [row for row, _ in _rows(run / "log.jsonl")]
+    return [row for row, _ in _rows(run / LOG)]
 
 
 def _cut_rows_after(path: Path, step: int) -> list[dict]:

@@ -59,6 +59,7 @@ def train(
     save_weights: Callable[[nn.Module, Path], None],
     draw: Callable[[Path], None] | None = None,
     resume: bool = False,
+    begin_with: Path | None = None,
     accelerator: str = "auto",
     devices: int = 1,
     num_nodes: int = 1,
@@ -78,6 +79,8 @@ def train(
         seed: 0 or more; of the step generators and of torch's global one, which dropout uses.
         save_weights, draw: see `Saver`.
         resume: go on with the run in `out`; where there is none, start it.
+        begin_with: a finished run whose stages are the first of these, in place of taking them
+            again; the result is the same, bitwise.
         accelerator, devices, num_nodes, precision: as Lightning Fabric names them.
         accumulate: batches of each process a step; the loss is their mean.
         compile: run the network through `torch.compile`.
@@ -92,7 +95,7 @@ def train(
     fabric = start_processes(accelerator, devices, num_nodes, precision, all_used)
     run = Path(out)
     plan = plan_run(stages, settings, seed, fabric.world_size, accumulate)
-    done = on_first(fabric, lambda: open_run(run, plan, resume, fabric.device))
+    done = on_first(fabric, lambda: open_run(run, plan, resume, fabric.device, begin_with))
     state = load_checkpoint(checkpoint_path(run, done), model) if done else {}
     network = fabric.setup_module(compiled(model) if compile else model)
     saver = Saver(run, checkpoint_seconds, save_weights, draw)

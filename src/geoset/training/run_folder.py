@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,7 @@ from geoset import __version__
 from geoset.errors import GeosetError
 from geoset.files import atomic_write
 from geoset.training.checkpoint import newest_checkpoint, remove_checkpoints_after
+from geoset.training.log import LOG
 from geoset.training.stage import Stage
 
 
@@ -38,13 +40,20 @@ def plan_run(
     return json.loads(json.dumps(plan))
 
 
-def open_run(run: Path, plan: dict[str, Any], resume: bool, device: torch.device) -> int:
+def open_run(
+    run: Path,
+    plan: dict[str, Any],
+    resume: bool,
+    device: torch.device,
+    begin_with: Path | None = None,
+) -> int:
     """Make `run` ready to be trained in; return how many of its steps are taken.
 
-    run, plan, resume: as for `check_run`; device: what it trains on, for `run.json`.
+    run, plan, resume: as for `check_run`; device: what it trains on, for `run.json`
+    begin_with: a finished run whose stages are the first of these; they are not taken again
 
     Raises:
-        GeosetError: as `check_run`.
+        GeosetError: as `check_run`; `begin_with` is not finished, or begins otherwise.
     """
     done, total = 0, sum(stage["steps"] for stage in plan["stages"])
     if check_run(run, plan, resume):
@@ -55,9 +64,42 @@ def open_run(run: Path, plan: dict[str, Any], resume: bool, device: torch.device
             else f"Resuming {run} after {done} of {total} steps."
         )
     else:
-        describe_run(run, plan, device)
+        done = _copy_beginning(begin_with, run, plan) if begin_with else 0
+        describe_run(run, plan, device)  # last: without it a killed copy is made again
     remove_checkpoints_after(run, done)
     return done
+
+
+def _copy_beginning(source: Path, run: Path, plan: dict[str, Any]) -> int:
+    """Copy the end of a run to where another goes on from it; return its steps."""
+    path = source / "run.json"
+    if not path.exists():
+        raise GeosetError(f"{source}: is no run (no run.json); give the folder of a finished one")
+    before = json.loads(path.read_text())["plan"]
+    stages = plan["stages"][: len(before["stages"])]
+    for name in ("seed", "processes", "accumulate"):
+        if before[name] != plan[name]:
+            raise GeosetError(
+                f"{source}: was trained with {name} {before[name]}, expected {plan[name]}; a run "
+                "goes on from one of its own kind only"
+            )
+    if before["stages"] != stages:
+        raise GeosetError(
+            f"{source}: has the stages {before['stages']}, expected {stages}, the first of the "
+            "run that goes on from it"
+        )
+    steps = sum(stage["steps"] for stage in stages)
+    newest = newest_checkpoint(source)
+    if newest is None or newest[1] != steps:
+        raise GeosetError(
+            f"{source}: is not finished ({newest[1] if newest else 0} of {steps} steps); resume it "
+            "first"
+        )
+    shutil.rmtree(run / "checkpoints", ignore_errors=True)
+    shutil.copytree(newest[0], run / "checkpoints" / newest[0].name)
+    for file in (source / LOG, *source.glob("stage-*.safetensors")):
+        atomic_write(run / file.name, file.read_bytes())
+    return steps
 
 
 def check_run(run: Path, plan: dict[str, Any], resume: bool) -> bool:
