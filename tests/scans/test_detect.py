@@ -85,8 +85,8 @@ class TestFindScans:
             write_folder_scan(tmp_path / "a", *FRAMES, K),
             write_seven_scenes(tmp_path / "b", *FRAMES, K),
         ):
-            assert find_scans(folder) == ([folder], [])
-            assert find_scans(str(folder)) == ([folder], [])
+            assert find_scans(folder) == ([folder], [], [])
+            assert find_scans(str(folder)) == ([folder], [], [])
 
     def test_folder_of_scans(self, tmp_path):
         write_seven_scenes(tmp_path / "b", *FRAMES, K)
@@ -94,7 +94,8 @@ class TestFindScans:
         write_folder_scan(tmp_path / "a", *FRAMES, K, style="sens_reader")
         (tmp_path / "notes").mkdir()
         (tmp_path / "README").touch()
-        assert find_scans(tmp_path) == ([tmp_path / name for name in "abc"], [tmp_path / "notes"])
+        scans = [tmp_path / name for name in "abc"]
+        assert find_scans(tmp_path) == (scans, [tmp_path / "notes"], [])
 
     def test_nothing_there(self, tmp_path):
         with pytest.raises(GeosetError, match=r"nowhere: does not exist"):

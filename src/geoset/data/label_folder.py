@@ -11,8 +11,9 @@ from geoset.data.label_files import (
     LabelledFiles,
     class_table,
 )
-from geoset.data.label_set import Selection, first_share, read_list
+from geoset.data.label_set import Selection, first_share
 from geoset.errors import GeosetError
+from geoset.scans.splits import read_list
 
 LAYOUT = "label folder"
 LOOKS_FOR = (

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from geoset.errors import GeosetError
+from geoset.scans.splits import Split
 
 T = TypeVar("T")
-Split = Literal["train", "val", "test", "all"]
 
 
 class Instances(NamedTuple):
@@ -108,22 +108,6 @@ def first_share(scenes: Sequence[Sequence[T]], share: float) -> list[T]:
     before = accumulate((len(scene) for scene in scenes), initial=0)
     taken = zip(scenes, before, strict=False)
     return [image for scene, n in taken if n < share * total - 1e-9 for image in scene]
-
-
-def read_list(path: Path) -> list[str]:
-    """Return the names in a text file, one a line, each once, in order.
-
-    Raises:
-        GeosetError: the file is missing, unreadable, or names nothing.
-    """
-    try:
-        lines = path.read_text().split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise GeosetError(f"{path}: cannot be read ({error}); expected one name a line") from error
-    names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
-    if not names:
-        raise GeosetError(f"{path}: is empty, expected one name a line")
-    return names
 
 
 def instances_from(labels: np.ndarray, numbers: np.ndarray) -> Instances:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from geoset.data import coco, label_folder, nyuv2, rooms_labels, scannet
-from geoset.data.label_set import Instances, LabelledSet, LabelSource, Selection, Split
+from geoset.data.label_set import Instances, LabelledSet, LabelSource, Selection
 from geoset.errors import GeosetError
 from geoset.scans.detect import open_scan
+from geoset.scans.splits import Split
 
 __all__ = ["Instances", "LabelledImages", "LabelledSet", "open_labelled", "read_labelled"]
 

@@ -4,9 +4,10 @@ from collections import Counter
 from pathlib import Path
 
 from geoset.data.label_files import NO_LABEL_IMAGE, LabelledFiles, class_table, scene_files
-from geoset.data.label_set import Selection, first_share, read_list
+from geoset.data.label_set import Selection, first_share
 from geoset.errors import GeosetError
 from geoset.scans.rooms import ROOM_CLASSES
+from geoset.scans.splits import read_list
 
 LAYOUT = "rooms"
 LOOKS_FOR = "room.json, or sub-folders that have it; train.txt and val.txt may list rooms"

@@ -4,9 +4,10 @@ from collections import Counter
 from pathlib import Path
 
 from geoset.data.label_files import NO_LABEL_IMAGE, LabelledFiles, class_table, scene_files
-from geoset.data.label_set import Selection, first_share, read_list
+from geoset.data.label_set import Selection, first_share
 from geoset.data.nyu40 import NYU40
 from geoset.errors import GeosetError
+from geoset.scans.splits import find_list, read_list
 
 LAYOUT = "ScanNet"
 LOOKS_FOR = (
@@ -70,11 +71,10 @@ def _scene_names(folder: Path, selection: Selection) -> list[str]:
         return read_list(selection.split_file)
     if selection.split == "all":
         return sorted(scene.name for scene in folder.iterdir() if (scene / "label").is_dir())
-    name = f"scannetv2_{selection.split}.txt"
-    for beside in (folder, folder.resolve().parent):
-        if (beside / name).is_file():
-            return read_list(beside / name)
+    if (listed := find_list(folder, selection.split)) is not None:
+        return read_list(listed)
     raise GeosetError(
-        f"{folder}: no {name} in it or beside it, which lists the scenes of the split; take it "
-        "from ScanNet's Tasks/Benchmark folder (github.com/ScanNet/ScanNet), or name another list"
+        f"{folder}: no scannetv2_{selection.split}.txt in it or beside it, which lists the scenes "
+        "of the split; take it from ScanNet's Tasks/Benchmark folder (github.com/ScanNet/ScanNet), "
+        "or name another list"
     )

@@ -1,10 +1,12 @@
 """Which format a path holds."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from geoset.errors import GeosetError
 from geoset.scans import folders, seven_scenes
-from geoset.scans.scan import Scan, count_reasons
+from geoset.scans.scan import Scan, count_reasons, scan_name
+from geoset.scans.splits import Split, choose_scans
 
 READERS = (seven_scenes, folders)  # the first that matches reads
 
@@ -38,24 +40,55 @@ def open_scan(path: str | Path) -> Scan:
     return scan
 
 
-def find_scans(path: str | Path) -> tuple[list[Path], list[Path]]:
-    """Return `path` if it is a scan, or the scans among its sub-folders; and the other sub-folders.
+class FoundScans(NamedTuple):
+    """What a folder holds: scans and other sub-folders, sorted by name.
 
-    Both are sorted by name.
+    notes: on scans that were left out, a sentence each
+    """
+
+    scans: list[Path]
+    others: list[Path]
+    notes: list[str]
+
+
+def find_scans(
+    path: str | Path, split: Split = "train", split_list: Path | None = None
+) -> FoundScans:
+    """Return `path` if it is a scan, or those among its sub-folders and files.
+
+    Of ScanNet's scenes only those of a split are taken, where ScanNet's lists are found: in the
+    folder, beside it, or in Tasks/Benchmark there. Without lists all are taken.
+
+    Args:
+        path: a scan, which is taken whatever its split, or a folder of scans
+        split: of ScanNet, "all" takes every scan
+        split_list: a file of names of scans, one a line, to use instead of ScanNet's
 
     Raises:
-        GeosetError: neither it nor any of its sub-folders is a scan.
+        GeosetError: there is no scan, none of the split, no list of it, or two scans of one name.
     """
     path = Path(path)
     if path.is_dir() and find_reader(path) is None:
-        below = sorted(p for p in path.iterdir() if p.is_dir())
-        scans = [p for p in below if find_reader(p) is not None]
-        if scans:
-            return scans, [p for p in below if p not in scans]
+        is_scan = {p: find_reader(p) is not None for p in sorted(path.iterdir())}
+        found = [p for p in is_scan if is_scan[p]]
+        if found:
+            scans, notes = choose_scans(_by_name(found), path, split, split_list)
+            others = [p for p in is_scan if not is_scan[p] and p.is_dir()]
+            return FoundScans(list(scans.values()), others, notes)
     elif path.exists():
-        return [path], []
+        return FoundScans([path], [], [])
     open_scan(path)  # explains what is wrong with it
     raise AssertionError("open_scan accepts what find_reader does not")
+
+
+def _by_name(scans: list[Path]) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for path in scans:
+        if (other := named.setdefault(scan_name(path), path)) is not path:
+            raise GeosetError(
+                f"{other} and {path}: two scans of one name; move one of them, or rename it"
+            )
+    return named
 
 
 def _formats() -> str:

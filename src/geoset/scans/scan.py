@@ -149,8 +149,7 @@ class Scan:
     @property
     def name(self) -> str:
         """The scan's name: that of its folder, or of its file without the ending."""
-        path = self.path.resolve()
-        return path.stem if path.is_file() else path.name
+        return scan_name(self.path)
 
     @cached_property
     def mesh(self) -> TriangleMesh | None:
@@ -160,6 +159,12 @@ class Scan:
             GeosetError: its file cannot be read.
         """
         return self.read_mesh() if self.read_mesh else None
+
+
+def scan_name(path: Path) -> str:
+    """Return the name of the scan at `path`: of its folder, or of its file without the ending."""
+    path = path.resolve()
+    return path.stem if path.is_file() else path.name
 
 
 def count_reasons(rejected: list[tuple[str, str]]) -> dict[str, int]:

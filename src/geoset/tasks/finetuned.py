@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from geoset.data.label_set import LabelSource, Split
+from geoset.data.label_set import LabelSource
 from geoset.data.labelled import open_labelled
 from geoset.errors import GeosetError
 from geoset.files import atomic_path, atomic_write
@@ -19,6 +19,7 @@ from geoset.recipes import DataSettings, Hardware, InstanceSettings, Segmentatio
 from geoset.reports.class_colors import class_colors, paint_labels
 from geoset.reports.predictions import draw_instances
 from geoset.scans.decode import read_color
+from geoset.scans.splits import Split
 from geoset.tasks import instance_scores, instances, segmentation, segmentation_scores
 from geoset.tasks.finetuning import weights_in
 from geoset.tasks.frozen import evaluate_frozen

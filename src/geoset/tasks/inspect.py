@@ -32,7 +32,7 @@ def inspect(path: Path, out: Path | None = None, frames: int = 4) -> list[Path]:
         if out is not None and len(scenes) > 1:
             raise GeosetError(f"{path}: holds {len(scenes)} scenes; name one of them to use --out")
         return [_inspect_prepared(scene, out, frames, console) for scene in scenes]
-    scans, others = find_scans(path)
+    scans, others, _ = find_scans(path, split="all")
     for scan in scans:
         try:
             _inspect_scan(open_scan(scan), console)

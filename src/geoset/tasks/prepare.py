@@ -51,7 +51,7 @@ def prepare(
     if workers < 1:
         raise GeosetError(f"workers is {workers}, expected 1 or more; 1 prepares scan after scan")
     settings, console = settings or PrepareSettings(), console or Console(stderr=True)
-    paths, others = find_scans(scans)
+    paths, others, notes = find_scans(scans)
     with _progress(console) as progress:
         if workers == 1 or len(paths) == 1:
             reports = _one_by_one(paths, out, settings, progress)
@@ -62,7 +62,7 @@ def prepare(
     if len(reports) == len(summary.failed) == 1:
         raise GeosetError(reports[0].error)
     console.print(_table(reports))
-    for line in _notes(reports, others):
+    for line in notes + _notes(reports, others):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if len(summary.failed) == len(reports):
         raise GeosetError(f"{scans}: no scan could be prepared; the reasons stand above")
