@@ -1,17 +1,23 @@
 import re
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from geoset.errors import GeosetError
+from geoset.geometry.mesh import TriangleMesh
+from geoset.geometry.ply import write_ply
 from geoset.scans.decode import (
     image_size,
+    mesh_reader,
     natural_key,
     read_color,
     read_depth,
     read_integers,
     read_intrinsics,
+    read_json,
     read_matrix,
 )
 
@@ -73,6 +79,50 @@ class TestColor:
     def test_missing(self, tmp_path, read, name):
         with pytest.raises(GeosetError, match=re.escape(f"{tmp_path / name}: file is missing")):
             read(tmp_path / name)
+
+
+class TestHeadersThatLie:
+    """Sizes beyond what the file can hold are refused before memory is taken for them."""
+
+    def png(self, path, width, height):
+        def chunk(kind, data):
+            check = zlib.crc32(kind + data)
+            return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
+
+        header = struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0)
+        rows = chunk(b"IDAT", zlib.compress(bytes(100)))
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + rows)
+        return path
+
+    @pytest.mark.parametrize("read", [image_size, read_color, read_integers, read_depth])
+    def test_png(self, tmp_path, read):
+        path = self.png(tmp_path / "a.png", 9_000, 8_000)
+        text = f"{path}: cannot be read (it claims 9000 x 8000 pixels in"
+        with pytest.raises(GeosetError, match=re.escape(text)):
+            read(path)
+
+    @pytest.mark.parametrize("read", [image_size, read_color])
+    def test_jpeg(self, tmp_path, read):
+        path = save(tmp_path / "a.jpg", COLOR)
+        data = bytearray(path.read_bytes())
+        place = data.index(b"\xff\xc0") + 5  # of the height in the frame's header
+        data[place : place + 4] = struct.pack(">HH", 8_000, 9_000)
+        path.write_bytes(data)
+        with pytest.raises(GeosetError, match=r"cannot be read \(it claims \d000 x \d000 pixels"):
+            read(path)
+
+    def test_black_images_are_read(self, tmp_path):
+        black = np.zeros((3000, 4000), np.uint8)
+        Image.fromarray(black).convert("1").save(tmp_path / "a.png", compress_level=9)
+        assert image_size(tmp_path / "a.png") == (4000, 3000)
+        assert not read_color(tmp_path / "a.png").any()
+
+    def test_only_png_and_jpeg(self, tmp_path):
+        Image.fromarray(COLOR).save(tmp_path / "a.eps")
+        (tmp_path / "a.eps").rename(tmp_path / "a.png")
+        for read in (image_size, read_color, read_integers):
+            with pytest.raises(GeosetError, match=r"cannot be read \(cannot identify"):
+                read(tmp_path / "a.png")
 
 
 class TestIntegers:
@@ -170,6 +220,31 @@ class TestIntrinsics:
         np.savetxt(tmp_path / "K.txt", self.K)
         with pytest.raises(GeosetError, match=r"K.txt: the centre 319.5, 239.5 is not near"):
             read_intrinsics(tmp_path / "K.txt", 320, 240)
+
+
+class TestJson:
+    def test_is_read(self, tmp_path):
+        (tmp_path / "a.json").write_text('{"w": [1, 2.5, null]}', encoding="utf-8")
+        assert read_json(tmp_path / "a.json") == {"w": [1, 2.5, None]}
+
+    @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000, b"9" * 5000])
+    def test_no_json(self, tmp_path, content):
+        (tmp_path / "a.json").write_bytes(content)
+        with pytest.raises(GeosetError, match=r"a\.json: cannot be read \("):
+            read_json(tmp_path / "a.json")
+
+    def test_missing(self, tmp_path):
+        with pytest.raises(GeosetError, match=re.escape(f"{tmp_path / 'a'}: file is missing")):
+            read_json(tmp_path / "a")
+
+
+def test_first_mesh_that_is_there(tmp_path):
+    mesh = TriangleMesh(np.eye(3, dtype=np.float32), np.array([[0, 1, 2]], np.int32))
+    write_ply(tmp_path / "b.ply", mesh)
+    (tmp_path / "a.ply").mkdir()
+    read = mesh_reader(tmp_path / "a.ply", tmp_path / "b.ply", tmp_path / "c.ply")
+    np.testing.assert_array_equal(read().vertices, mesh.vertices)
+    assert mesh_reader(tmp_path / "a.ply", tmp_path / "c.ply") is None
 
 
 def test_natural_order():

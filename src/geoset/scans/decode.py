@@ -1,9 +1,13 @@
-"""Image, pose and intrinsics files as arrays, in canonical units."""
+"""Image, pose and intrinsics files as arrays, in canonical units; meshes."""
 
+import json
 import re
 import struct
 import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import simplejpeg
@@ -11,17 +15,25 @@ from PIL import Image
 
 from geoset.errors import GeosetError
 from geoset.geometry.camera import Camera
+from geoset.geometry.mesh import TriangleMesh
+from geoset.geometry.ply import read_ply
 
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error)
+UNREADABLE = (
+    *(OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error),
+    Image.DecompressionBombError,
+)
+FORMATS = ("PNG", "JPEG")  # others of Pillow's may start programs
+MOST_PIXELS_A_BYTE = 10_000  # of an image file; PNG reaches 8,256 where all of it is black
 NO_DEPTH = 65535  # what some sensors write instead of 0
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """Return (width, height) from the file's header alone."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
+            _check_length(path, image.size)
             return image.size
-    except (*UNREADABLE, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise unreadable(path, error) from error
 
 
@@ -29,28 +41,32 @@ def read_color(path: Path) -> np.ndarray:
     """Read an image as (H,W,3) uint8 RGB."""
     try:
         if path.suffix.lower() in (".jpg", ".jpeg"):
-            return simplejpeg.decode_jpeg(path.read_bytes(), colorspace="RGB")
-        with Image.open(path) as image:
+            data = path.read_bytes()
+            _check_length(path, simplejpeg.decode_jpeg_header(data)[:2])
+            return simplejpeg.decode_jpeg(data, colorspace="RGB")
+        with Image.open(path, formats=FORMATS) as image:
+            _check_length(path, image.size)
             return np.asarray(image.convert("RGB"))
-    except (*UNREADABLE, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise unreadable(path, error) from error
 
 
 def read_integers(path: Path) -> np.ndarray:
     """Read a one-channel image of 8 or 16 bits as (H,W) uint16."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
+            _check_length(path, image.size)
             pixels = np.asarray(image)
-    except (*UNREADABLE, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise unreadable(path, error) from error
     if pixels.ndim != 2:
         raise GeosetError(f"{path}: expected one channel of 8 or 16 bits, found {pixels.shape}")
     return pixels.astype(np.uint16)
 
 
-def read_mask(path: Path) -> np.ndarray:
-    """Read an image as (H,W) bool, True where it is not black."""
-    return read_color(path).any(axis=2)
+def read_mask(path: Path, masked_is_black: bool = False) -> np.ndarray:
+    """Read an image as (H,W) bool, True where it is not black; or where it is."""
+    return read_color(path).any(axis=2) != masked_is_black
 
 
 def read_depth(path: Path, units_per_metre: float = 1000.0) -> np.ndarray:
@@ -75,7 +91,17 @@ def read_matrix(path: Path) -> np.ndarray:
 
 def read_intrinsics(path: Path, width: int, height: int) -> Camera:
     """Read a 3x3 or 4x4 intrinsic matrix published for integer pixel centres."""
-    K = read_matrix(path)
+    return camera_from_integer_centres(
+        checked_intrinsics(path, read_matrix(path), width, height), width, height
+    )
+
+
+def checked_intrinsics(path: Path, K: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Return the (3,3) camera matrix `K`, read from `path`, if it can be that of such images.
+
+    Raises:
+        GeosetError: it is none, or its centre is far from theirs.
+    """
     if K.shape not in ((3, 3), (4, 4)) or not np.isfinite(K).all() or min(K[0, 0], K[1, 1]) <= 0:
         raise GeosetError(
             f"{path}: expected a 3x3 (or 4x4) camera matrix with positive focal lengths, "
@@ -86,7 +112,7 @@ def read_intrinsics(path: Path, width: int, height: int) -> Camera:
             f"{path}: the centre {K[0, 2]:g}, {K[1, 2]:g} is not near the middle of images of "
             f"{width}x{height}; the matrix seems to belong to another size. Scale it to this one"
         )
-    return camera_from_integer_centres(K[:3, :3], width, height)
+    return K[:3, :3]
 
 
 def camera_from_integer_centres(K: np.ndarray, width: int, height: int) -> Camera:
@@ -94,6 +120,34 @@ def camera_from_integer_centres(K: np.ndarray, width: int, height: int) -> Camer
     K = K.copy()
     K[:2, 2] += 0.5
     return Camera(K, width, height)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise unreadable(path, error) from error
+
+
+def mesh_reader(*candidates: Path) -> Callable[[], TriangleMesh] | None:
+    """Return what reads the first of these PLY files that is there, or None."""
+    found = next((path for path in candidates if path.is_file()), None)
+    return partial(read_ply, found) if found else None
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise unreadable(path, error) from error
+
+
+def mesh_reader(*candidates: Path) -> Callable[[], TriangleMesh] | None:
+    """Return what reads the first of these PLY files that is there, or None."""
+    found = next((path for path in candidates if path.is_file()), None)
+    return partial(read_ply, found) if found else None
 
 
 def unreadable(path: Path, error: Exception) -> GeosetError:
@@ -106,3 +160,17 @@ def unreadable(path: Path, error: Exception) -> GeosetError:
 def natural_key(name: str) -> list:
     """Sort key under which frame 2 comes before frame 10."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+
+
+def _check_length(path: Path, size: tuple[int, int]) -> None:
+    """Refuse a header that claims more pixels than the file can hold, before they take memory."""
+    pixels, length = size[0] * size[1], path.stat().st_size
+    if pixels > MOST_PIXELS_A_BYTE * length:
+        raise ValueError(f"it claims {size[0]} x {size[1]} pixels in {length} bytes")
+
+
+def _check_length(path: Path, size: tuple[int, int]) -> None:
+    """Refuse a header that claims more pixels than the file can hold, before they take memory."""
+    pixels, length = size[0] * size[1], path.stat().st_size
+    if pixels > MOST_PIXELS_A_BYTE * length:
+        raise ValueError(f"it claims {size[0]} x {size[1]} pixels in {length} bytes")
