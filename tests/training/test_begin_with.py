@@ -52,11 +52,11 @@ def test_where_it_may_not_begin(tmp_path, first):
         toy_train(out, begin_with=tmp_path)
     with pytest.raises(GeosetError, match="was trained with seed 0, expected 1"):
         toy_train(out, begin_with=first, seed=1)
-    with pytest.raises(GeosetError, match="has the stages .*, the first of the run that goes on"):
+    with pytest.raises(GeosetError, match=r"has the stages .*, the first of the run that goes on"):
         toy_train(out, toy_stages(lr=0.1), begin_with=first)
     unfinished = tmp_path / "unfinished"
     with pytest.raises(KilledError):
         toy_train(unfinished, toy_stages(killed_before(4))[:1], checkpoint_seconds=0)
-    with pytest.raises(GeosetError, match="is not finished .* of 7 steps"):
+    with pytest.raises(GeosetError, match=r"is not finished .* of 7 steps"):
         toy_train(out, begin_with=unfinished)
     assert not out.exists() or not any(out.iterdir())
