@@ -17,7 +17,8 @@ from geoset.scans.decode import (
     read_mask,
     read_matrix,
 )
-from geoset.scans.scan import Frame
+from geoset.scans.distortion import PINHOLE, Distortion, undistort_frame
+from geoset.scans.scan import Frame, FrameError
 
 # (width, height) of an image -> its camera
 CameraOf = Callable[[int, int], Camera]
@@ -30,7 +31,9 @@ class FrameFiles:
     depth: None in a scan without depth images
     pose: a file of the matrix, or the matrix itself: world_from_camera
     mask: an image, not black where pixels must not be used; or None
+    masked_is_black: the mask says the opposite: black where pixels must not be used
     cameras: of colour and of depth, where the frame has its own
+    distortion: of the lens that took both; it is undone as they are read
     """
 
     name: str
@@ -39,7 +42,9 @@ class FrameFiles:
     pose: Path | np.ndarray
     labels: dict[str, Path] = field(default_factory=dict)
     mask: Path | None = None
+    masked_is_black: bool = False
     cameras: tuple[CameraOf, CameraOf] | None = None
+    distortion: Distortion = PINHOLE
 
 
 def assemble_frames(
@@ -51,7 +56,8 @@ def assemble_frames(
     """Build frames from files; return the usable ones, and (name, reason) of the others.
 
     Intrinsics that all frames share serve one image size, so frames whose sizes differ from those
-    of the first usable frame are rejected; frames with cameras of their own may be of any size.
+    of the first usable frame are rejected; frames with cameras of their own may be of any size
+    that these take: what they refuse with a FrameError is rejected.
 
     units_per_metre: of the numbers in depth images
     """
@@ -68,24 +74,47 @@ def assemble_frames(
         if reason:
             rejected.append((entry.name, reason))
             continue
-        of_color, of_depth = entry.cameras or (color_camera, depth_camera)
-        frames.append(
-            Frame(
-                name=entry.name,
-                camera=of_color(*found["colour"]),
-                world_from_camera=nearest_rigid(found["pose"]),
-                read_image=partial(read_color, entry.color),
-                read_depth=partial(read_depth, entry.depth, units_per_metre)
-                if entry.depth
-                else None,
-                depth_camera=of_depth(*found.get("depth", found["colour"])),
-                read_labels={
-                    layer: partial(read_integers, path) for layer, path in entry.labels.items()
-                },
-                read_mask=partial(read_mask, entry.mask) if entry.mask else None,
-            )
-        )
+        try:
+            frames.append(_frame(entry, found, color_camera, depth_camera, units_per_metre))
+        except FrameError as error:
+            rejected.append((entry.name, error.reason))
     return frames, rejected
+
+
+def _frame(
+    entry: FrameFiles,
+    found: dict,
+    color_camera: CameraOf | None,
+    depth_camera: CameraOf | None,
+    units_per_metre: float,
+) -> Frame:
+    """Build the frame of files that have been examined."""
+    of_color, of_depth = entry.cameras or (color_camera, depth_camera)
+    frame = Frame(
+        name=entry.name,
+        camera=of_color(*found["colour"]),
+        world_from_camera=nearest_rigid(found["pose"]),
+        read_image=partial(read_color, entry.color),
+        read_depth=partial(read_depth, entry.depth, units_per_metre) if entry.depth else None,
+        depth_camera=of_depth(*found.get("depth", found["colour"])),
+        read_labels={layer: partial(read_integers, path) for layer, path in entry.labels.items()},
+        read_mask=entry.mask and partial(read_mask, entry.mask, entry.masked_is_black),
+    )
+    return undistort_frame(frame, entry.distortion)
+
+
+def same_view(camera: Camera, width: int, height: int) -> Camera:
+    """Return `camera` for images of another size; a CameraOf, once `camera` is bound.
+
+    Raises:
+        FrameError: they are of another shape, so that they cannot show the same view.
+    """
+    if abs(width * camera.height / camera.width - height) > 1:
+        raise FrameError(
+            f"image is {width}x{height}, expected the shape of {camera.width}x{camera.height}",
+            "image of another shape than its camera",
+        )
+    return camera.resized(height, width)
 
 
 def _examine(entry: FrameFiles) -> tuple[dict, str | None]:
@@ -101,10 +130,10 @@ def _examine(entry: FrameFiles) -> tuple[dict, str | None]:
         if isinstance(path, np.ndarray):
             found[kind] = path
             continue
-        if not path.is_file():
-            return found, f"no {kind} file"
         try:
+            if not path.is_file():
+                return found, f"no {kind} file"
             found[kind] = read(path)
-        except GeosetError:
+        except (GeosetError, OSError):  # a name that is too long is an OSError
             return found, f"unreadable {kind} file"
     return found, why_not_rigid(found["pose"])
