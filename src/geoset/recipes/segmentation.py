@@ -43,6 +43,9 @@ class SegmentationSettings:
     """resnet18, or any other of timm, unless the file of weights says which"""
     width: float = 1.0
     """factor on the width of a ResNet and of the decoder, unless the file of weights says which"""
+    out_channels: int | None = None
+    """of a unet's decoder, unless the file of weights says which; none = as in pre-training: 128 for
+    resnet50, 32 for resnet18, times width"""
     encoder: str = "imagenet"
     """what it starts from: scratch, imagenet, or a run or file of weights"""
     epochs: float | None = 80
@@ -114,13 +117,14 @@ def segmentation_at_small_scale(
 ) -> SegmentationSettings:
     """Return `settings` cut down to minutes on two cores.
 
-    A ResNet-18 at a quarter of its width from random weights, images of 96x128, and `steps` steps
-    of AdamW that the encoder takes like all else.
+    The network of the recipe `demo` from random weights, images of 96x128, and `steps` steps of
+    AdamW that the encoder takes like all else.
     """
     return replace(
         settings,
         backbone="resnet18",
         width=0.25,
+        out_channels=64,
         encoder="scratch",
         epochs=None,
         steps=steps,

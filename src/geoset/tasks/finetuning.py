@@ -21,12 +21,15 @@ Settings = TypeVar("Settings")
 
 
 def with_network_of_weights(settings: Settings) -> Settings:
-    """Return `settings` with the backbone and the width that a file of weights says it is for.
+    """Return `settings` with the backbone and the widths that a file of weights says it is for.
 
-    settings: a dataclass with the fields `encoder` (the file), `backbone` and `width`
+    settings: a dataclass with the fields `encoder` (the file), `backbone`, `width` and perhaps
+        `out_channels`
     """
     config = config_in(settings.encoder)
     found = {"backbone": config.get("encoder"), "width": config.get("width")}
+    if hasattr(settings, "out_channels"):
+        found["out_channels"] = config.get("out_channels")
     return replace(settings, **{key: value for key, value in found.items() if value is not None})
 
 

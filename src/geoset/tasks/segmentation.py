@@ -18,7 +18,6 @@ from geoset.recipes import Hardware
 from geoset.recipes.segmentation import PROTOCOLS, SegmentationSettings
 from geoset.tasks.finetuning import (
     BEST,
-    config_in,
     contents,
     keep_best,
     snapshot_steps,
@@ -89,18 +88,16 @@ def build_segmenter(
     A U-Net takes encoder and decoder, other architectures the encoder alone.
     """
     torch.manual_seed(seed)
-    unet = settings.architecture == "unet"
-    config = config_in(settings.encoder) if unet else {}
     network = Segmenter(
         settings.architecture,
         settings.backbone,
         classes,
         settings.width,
         void=PROTOCOLS[settings.protocol].void,
-        out_channels=config.get("out_channels"),
+        out_channels=settings.out_channels,
         size=settings.size,
     )
-    if unet:
+    if settings.architecture == "unet":
         report = load_initial(network, settings.encoder)
     else:
         report = load_encoder(network.encoder, settings.encoder)
