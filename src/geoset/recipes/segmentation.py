@@ -44,8 +44,8 @@ class SegmentationSettings:
     width: float = 1.0
     """factor on the width of a ResNet and of the decoder, unless the file of weights says which"""
     out_channels: int | None = None
-    """of a unet's decoder, unless the file of weights says which; none = as in pre-training: 128 for
-    resnet50, 32 for resnet18, times width"""
+    """of a unet's decoder, unless the file of weights says which; none = as in pre-training: 128
+    for resnet50, 32 for resnet18, times width"""
     encoder: str = "imagenet"
     """what it starts from: scratch, imagenet, or a run or file of weights"""
     epochs: float | None = 80
