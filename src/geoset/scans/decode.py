@@ -136,20 +136,6 @@ def mesh_reader(*candidates: Path) -> Callable[[], TriangleMesh] | None:
     return partial(read_ply, found) if found else None
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise unreadable(path, error) from error
-
-
-def mesh_reader(*candidates: Path) -> Callable[[], TriangleMesh] | None:
-    """Return what reads the first of these PLY files that is there, or None."""
-    found = next((path for path in candidates if path.is_file()), None)
-    return partial(read_ply, found) if found else None
-
-
 def unreadable(path: Path, error: Exception) -> GeosetError:
     """Say in one line that a file cannot be read, and why."""
     if isinstance(error, FileNotFoundError):
@@ -160,13 +146,6 @@ def unreadable(path: Path, error: Exception) -> GeosetError:
 def natural_key(name: str) -> list:
     """Sort key under which frame 2 comes before frame 10."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
-
-
-def _check_length(path: Path, size: tuple[int, int]) -> None:
-    """Refuse a header that claims more pixels than the file can hold, before they take memory."""
-    pixels, length = size[0] * size[1], path.stat().st_size
-    if pixels > MOST_PIXELS_A_BYTE * length:
-        raise ValueError(f"it claims {size[0]} x {size[1]} pixels in {length} bytes")
 
 
 def _check_length(path: Path, size: tuple[int, int]) -> None:
