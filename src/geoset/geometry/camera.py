@@ -81,9 +81,9 @@ def why_not_rigid(matrix: np.ndarray) -> str | None:
 
 
 def nearest_rigid(matrix: np.ndarray) -> np.ndarray:
-    """Return the rigid transform nearest to a 4x4 matrix that printing has rounded."""
-    u, _, vt = np.linalg.svd(matrix[:3, :3])
-    rigid = np.eye(4)
-    rigid[:3, :3] = u @ vt
-    rigid[:3, 3] = matrix[:3, 3]
+    """Return the rigid transform nearest to each matrix (...,4,4) that printing has rounded."""
+    u, _, vt = np.linalg.svd(matrix[..., :3, :3])
+    rigid = np.broadcast_to(np.eye(4), matrix.shape).copy()
+    rigid[..., :3, :3] = u @ vt
+    rigid[..., :3, 3] = matrix[..., :3, 3]
     return rigid
