@@ -64,8 +64,12 @@ def assemble_frames(
     frames: list[Frame] = []
     rejected: list[tuple[str, str]] = []
     first_sizes = None
+    names = set()
     for entry in files:
         found, reason = _examine(entry)
+        if entry.name in names:
+            reason = "second frame of its name"
+        names.add(entry.name)
         if reason is None and entry.cameras is None:
             sizes = (found["colour"], found.get("depth", found["colour"]))
             first_sizes = first_sizes or sizes
@@ -103,8 +107,13 @@ def _frame(
     return undistort_frame(frame, entry.distortion)
 
 
-def same_view(camera: Camera, width: int, height: int) -> Camera:
-    """Return `camera` for images of another size; a CameraOf, once `camera` is bound.
+def own_cameras(camera: Camera) -> tuple[CameraOf, CameraOf]:
+    """Return the cameras of colour and depth images that show what `camera` sees, of any size."""
+    return partial(_same_view, camera), partial(_same_view, camera)
+
+
+def _same_view(camera: Camera, width: int, height: int) -> Camera:
+    """Return `camera` for images of another size.
 
     Raises:
         FrameError: they are of another shape, so that they cannot show the same view.

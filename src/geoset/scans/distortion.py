@@ -7,16 +7,18 @@ pinhole sees (x, y) at z = 1, with r² = x² + y², the lens puts
     y' = y f + 2 p2 x y + p1 (r² + 2 y²)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from geoset.geometry.camera import Camera
-from geoset.scans.scan import Frame
+from geoset.scans.scan import Frame, FrameError
 
+LARGEST_IMAGE = 100_000  # pixels a side
 FOLD_SAMPLES = 1000  # radii at which it is tested whether the lens still maps outwards
 
 
@@ -35,6 +37,45 @@ class Distortion:
 
 
 PINHOLE = Distortion()
+
+
+class Lens(NamedTuple):
+    """What a file says of a camera: the pinhole that it would be, and how the lens differs."""
+
+    camera: Camera
+    distortion: Distortion
+
+
+def make_lens(
+    source: str,
+    values: Sequence[object],
+    radial: Sequence[object] = (),
+    tangential: Sequence[object] = (0, 0),
+) -> Lens:
+    """Build a lens from what a file holds; its pixel centres are at +0.5.
+
+    source: names the file
+    values: fx, fy, cx, cy, width, height
+
+    Raises:
+        FrameError: they are no numbers, or none that a camera can have.
+    """
+    try:
+        fx, fy, cx, cy, width, height = (float(value) for value in values)
+        distortion = Distortion(tuple(map(float, radial)), tuple(map(float, tangential)))
+        numbers = [fx, fy, cx, cy, *distortion.radial, *distortion.tangential]
+        usable = np.isfinite(numbers).all() and min(fx, fy) > 0
+        usable = usable and all(1 <= size <= LARGEST_IMAGE for size in (width, height))
+    except (TypeError, ValueError, OverflowError):
+        usable = False
+    if not usable:
+        raise FrameError(
+            f"{source}: expected numbers fx, fy > 0, cx, cy, width and height (1 to "
+            f"{LARGEST_IMAGE}), and those of distortion; found {[*values, *radial, *tangential]}",
+            "unusable intrinsics",
+        )
+    K = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    return Lens(Camera(K, int(width), int(height)), distortion)
 
 
 def undistort_frame(frame: Frame, distortion: Distortion) -> Frame:
@@ -103,8 +144,9 @@ def _nothing(camera: Camera) -> np.ndarray:
 
 def _fold(camera: Camera, radial: tuple[float, ...]) -> float:
     """Return the square of the smallest radius at which r f(r²) does not grow."""
-    corners = np.array([[0, 0], [camera.width, 0], [0, camera.height]]) - camera.K[:2, 2]
-    farthest = 4 * np.square(corners / camera.K[[0, 1], [0, 1]]).sum(axis=1).max()
+    center, size = camera.K[:2, 2], np.array([camera.width, camera.height])
+    corner = np.maximum(np.abs(center), np.abs(size - center)) / camera.K[[0, 1], [0, 1]]
+    farthest = np.square(corner).sum()
     squares = np.linspace(0, farthest, FOLD_SAMPLES)
     slope = [(2 * n + 1) * k for n, k in enumerate((1.0, *radial))]
     turned = np.flatnonzero(np.polynomial.polynomial.polyval(squares, slope) <= 0)
@@ -144,8 +186,8 @@ def _sample_bilinear(image, source):
         for j in range(source.shape[1]):
             if np.isnan(source[i, j, 0]):
                 continue
-            x = min(max(source[i, j, 0] - np.float32(0.5), 0), width - 1)
-            y = min(max(source[i, j, 1] - np.float32(0.5), 0), height - 1)
+            x = min(max(source[i, j, 0] - 0.5, 0.0), width - 1.0)
+            y = min(max(source[i, j, 1] - 0.5, 0.0), height - 1.0)
             left, top = int(x), int(y)
             right, bottom = min(left + 1, width - 1), min(top + 1, height - 1)
             a, b = x - left, y - top
