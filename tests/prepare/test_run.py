@@ -97,7 +97,8 @@ def test_pairs_and_overlaps(box):
     # pixels in doubt may add or lose a few cells of many hundreds
     np.testing.assert_allclose(box.overlap, [share for *_, share in expected], atol=0.003)
     assert 0 < len(expected) < 6
-    assert box.info["pairs"] == {"found": len(expected), "kept": len(expected)}
+    count = len(expected)
+    assert box.info["pairs"].items() >= {"found": count, "kept": count, "left_out": {}}.items()
 
 
 def test_overlaps_of_all_pairs(tmp_path, box):

@@ -12,7 +12,7 @@ from PIL import Image
 from geoset.errors import GeosetError
 from geoset.geometry.ply import read_ply, read_ply_properties
 from geoset.prepare.run import prepare_scene
-from geoset.prepare.scene import PreparedScene, find_scenes, look_up, write_layer
+from geoset.prepare.scene import FORMAT_VERSION, PreparedScene, find_scenes, look_up, write_layer
 from geoset.recipes import PrepareSettings
 from reference.box_room import CAMERA, POSES, paint, see, write_box_room
 
@@ -187,8 +187,8 @@ def test_damaged_pairs(folder):
 def test_a_scene_of_another_version(folder):
     edit_info(folder, format_version=99, geoset_version="7.0")
     expected = (
-        f"{folder}: was prepared in format 99 by geoset 7.0, this version reads format 1. "
-        "Prepare the scan again into a new folder"
+        f"{folder}: was prepared in format 99 by geoset 7.0, this version reads format "
+        f"{FORMAT_VERSION}. Prepare the scan again into a new folder"
     )
     with pytest.raises(GeosetError, match=re.escape(expected)):
         PreparedScene(folder)

@@ -170,7 +170,7 @@ NARROWER = Camera(np.array([[90.0, 0, 20], [0, 90, 16], [0, 0, 1]]), 40, 32)
 )
 def test_depth_of_another_camera_is_the_nearest_sample(source, share_seen):
     depth = slanted_depth(source)
-    found = resample_depth(make_frame(depth, depth_camera=source), CAMERA)
+    found = resample_depth(depth, make_frame(depth, depth_camera=source), CAMERA)
     expected = np.zeros((32, 40), dtype=np.float32)
     for i in range(32):
         for j in range(40):
@@ -207,7 +207,7 @@ def test_a_depth_camera_beside_the_colour_camera():
     normal = depth_camera_from_camera[:3, :3] @ (0.3, -0.2, 1.0)
     depth = slanted_depth(fine, normal, 2 + normal @ depth_camera_from_camera[:3, 3])
     frame = make_frame(depth, depth_camera=fine, depth_camera_from_camera=depth_camera_from_camera)
-    found = resample_depth(frame, CAMERA)
+    found = resample_depth(depth, frame, CAMERA)
     # Somewhere within each pixel, whose corners are the centres of a camera half a pixel off.
     corners = np.stack([slanted_depth(half_a_pixel_off(*step)) for step in STEPS])
     points = CAMERA.rays() * slanted_depth(CAMERA)[..., None]
@@ -225,11 +225,11 @@ def test_of_two_points_in_one_pixel_the_nearer_counts():
     ahead = np.eye(4)
     ahead[2, 3] = 0.25  # the colour camera is 25 cm in front of the depth camera
     frame = make_frame(near_on_far, one_pixel, depth_camera=source, depth_camera_from_camera=ahead)
-    assert resample_depth(frame, one_pixel).tolist() == [[0.75]]
+    assert resample_depth(near_on_far, frame, one_pixel).tolist() == [[0.75]]
 
 
 def test_points_behind_the_colour_camera_are_not_seen():
     ahead = np.eye(4)
     ahead[2, 3] = 3
     frame = make_frame(full(2), depth_camera=CAMERA, depth_camera_from_camera=ahead)
-    assert not resample_depth(frame, CAMERA).any()
+    assert not resample_depth(full(2), frame, CAMERA).any()

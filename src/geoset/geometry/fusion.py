@@ -4,7 +4,7 @@ After Curless and Levoy (1996), stored in blocks as by Niessner et al. (2013): s
 blocks of 8x8x8 voxels, only those near a measured surface exist, and marching cubes runs on them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numba
@@ -43,17 +43,21 @@ class Fused:
     mesh: TriangleMesh
     voxel_size: float
     specks: int
+    views: int
 
 
-def fuse_depth(views: Sequence[DepthView], settings: FusionSettings | None = None) -> Fused:
+def fuse_depth(views: Iterable[DepthView], settings: FusionSettings | None = None) -> Fused:
     """Fuse posed depth images into a mesh whose normals face the cameras.
+
+    Of views that come one by one, only one is held twice in memory.
 
     Raises:
         GeosetError: no view holds a depth between 0 and `max_depth`.
     """
     settings = settings or FusionSettings()
+    views = [_near_depth(view, settings.max_depth) for view in views]
     origin = np.median([view.world_from_camera[:3, 3] for view in views], axis=0)
-    views = [_for_fusion(view, origin, settings.max_depth) for view in views]
+    views = [_moved(view, -origin) for view in views]
     settings, keys = _allocate(views, settings)
     distance, weight = _integrate(views, keys, settings)
     vertices, faces = extract_surface(keys, distance, weight)
@@ -65,14 +69,18 @@ def fuse_depth(views: Sequence[DepthView], settings: FusionSettings | None = Non
             "world_from_camera in metres, and that depth is in the unit of the format"
         )
     vertices = smooth_surface(vertices, faces, settings.smoothing_steps)
-    return Fused(TriangleMesh(vertices + origin, faces), settings.voxel_size, specks)
+    return Fused(TriangleMesh(vertices + origin, faces), settings.voxel_size, specks, len(views))
 
 
-def _for_fusion(view: DepthView, origin: np.ndarray, max_depth: float) -> DepthView:
-    world_from_camera = view.world_from_camera.copy()
-    world_from_camera[:3, 3] -= origin
+def _near_depth(view: DepthView, max_depth: float) -> DepthView:
     near = np.where(view.depth <= max_depth, view.depth, np.float32(0))
-    return replace(view, depth=_close_pinholes(near), world_from_camera=world_from_camera)
+    return replace(view, depth=_close_pinholes(near))
+
+
+def _moved(view: DepthView, by: np.ndarray) -> DepthView:
+    world_from_camera = view.world_from_camera.copy()
+    world_from_camera[:3, 3] += by
+    return replace(view, world_from_camera=world_from_camera)
 
 
 @numba.njit(cache=True)

@@ -5,7 +5,41 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from geoset.prepare.residual import DepthThumbnail, pair_residuals
+from geoset.recipes import PrepareSettings
+
 CELL = 0.05  # metres, edge of the cells that frames share
+
+
+def choose_pairs(
+    cells_of_frame: Sequence[np.ndarray],
+    depth_of_frame: Sequence[DepthThumbnail],
+    settings: PrepareSettings,
+) -> tuple[dict[str, np.ndarray], dict]:
+    """Find the pairs of frames to train on.
+
+    Returns what pairs.npz holds, pairs (P,2) int32, overlap (P,) and residual (P,) float32; and
+    what scene.json says of it: how many were found, kept, and left out by reason, and the median
+    residual of those kept (None if unknown).
+    """
+    pairs, overlap = mine_pairs(cells_of_frame, settings.min_overlap)
+    residual = pair_residuals(depth_of_frame, pairs)
+    kept, left_out = np.arange(len(pairs)), {}
+    limit, most = settings.max_pair_residual, settings.max_pairs_per_scene
+    if limit is not None:
+        kept = np.flatnonzero(~(residual > limit))  # what is unknown stays
+        left_out[f"residual above {limit:g} m"] = len(pairs) - len(kept)
+    if most is not None:
+        left_out[f"more than {most} pairs"] = max(0, len(kept) - most)
+        kept = thin(kept, most)
+    known = residual[kept][np.isfinite(residual[kept])]
+    found = {
+        "found": len(pairs),
+        "kept": len(kept),
+        "left_out": {reason: count for reason, count in left_out.items() if count},
+        "residual": round(float(np.median(known)), 5) if len(known) else None,
+    }
+    return {"pairs": pairs[kept], "overlap": overlap[kept], "residual": residual[kept]}, found
 
 
 def surface_cells(vertices: np.ndarray) -> np.ndarray:
@@ -44,11 +78,8 @@ def mine_pairs(
     return pairs[order], overlap[keep][order]
 
 
-def thin_pairs(
-    pairs: np.ndarray, overlap: np.ndarray, most: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Keep at most `most` pairs, drawn evenly and the same at every call."""
-    if most is None or len(pairs) <= most:
-        return pairs, overlap
-    chosen = np.sort(np.random.default_rng(0).choice(len(pairs), most, replace=False))
-    return pairs[chosen], overlap[chosen]
+def thin(pairs: np.ndarray, most: int) -> np.ndarray:
+    """Keep at most `most` rows, drawn evenly and the same at every call, in their order."""
+    if len(pairs) <= most:
+        return pairs
+    return pairs[np.sort(np.random.default_rng(0).choice(len(pairs), most, replace=False))]

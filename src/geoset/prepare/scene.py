@@ -4,7 +4,7 @@ frames.tar       per frame NNNNNN.jpg, NNNNNN.depth.png (mm), NNNNNN.vertices.zs
 surface.ply      the working surface, with the property source_vertex
 sets/<name>.npy  a layer: one integer a vertex; beside it <name>.json, its stamp
 groups/          groupings of sets across scenes, see `geoset.prepare.groups`
-pairs.npz        pairs (P,2), overlap (P,)
+pairs.npz        pairs (P,2), overlap (P,), residual (P,)
 scene.json       cameras, frame index, checksums, provenance; without it there is no scene
 """
 
@@ -26,7 +26,7 @@ from geoset.geometry.ply import read_ply
 from geoset.prepare.codec import decode_depth, decode_image, decode_vertex_map
 from geoset.prepare.stamped import read_array, read_stamp, write_stamped
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SCOPES = ("scene", "global")
 CORRUPT = (
     ValueError, OSError, SyntaxError, EOFError, RuntimeError, KeyError,
@@ -151,6 +151,11 @@ class PreparedScene:
         """(P,) float32, the share of common surface of each pair."""
         return self._pairs["overlap"]
 
+    @property
+    def residual(self) -> np.ndarray:
+        """(P,) float32 metres, how far the depth of each pair disagrees; NaN if unknown."""
+        return self._pairs["residual"]
+
     @cached_property
     def _sets(self) -> dict[str, np.ndarray]:
         return {}
@@ -164,7 +169,7 @@ class PreparedScene:
         file = self.path / "pairs.npz"
         try:
             with np.load(file) as stored:
-                return {name: stored[name] for name in ("pairs", "overlap")}
+                return {name: stored[name] for name in ("pairs", "overlap", "residual")}
         except CORRUPT as error:
             raise GeosetError(
                 f"{file}: is damaged ({error}). Remove the scene's folder and run geoset prepare "

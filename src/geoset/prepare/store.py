@@ -11,6 +11,7 @@ import numpy as np
 from geoset.files import atomic_path
 from geoset.prepare import codec
 from geoset.prepare.pairs import surface_cells
+from geoset.prepare.residual import DepthThumbnail, depth_thumbnail
 from geoset.prepare.surface import Surface
 from geoset.prepare.views import View
 
@@ -20,11 +21,13 @@ class StoredViews:
     """What is kept in memory of views that lie in a tar file.
 
     frames: their entries in scene.json; cells: the surface cells that each sees
+    depths: the depth image of each, made small; all 0 where there is none
     """
 
     vertex_count: int
     frames: list[dict] = field(default_factory=list)
     cells: list[np.ndarray] = field(default_factory=list)
+    depths: list[DepthThumbnail] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.color_sum = np.zeros((self.vertex_count, 3))
@@ -64,6 +67,8 @@ def store_views(tar_path: Path, views: Iterator[tuple[str, View]], surface: Surf
                 tar.addfile(member, io.BytesIO(data))
             seen = view.vertex_map[view.vertex_map >= 0]
             record.cells.append(np.unique(cell_of_vertex[seen]))
+            depth = np.zeros(view.vertex_map.shape) if view.depth is None else view.depth
+            record.depths.append(depth_thumbnail(depth, view.camera, view.world_from_camera))
             record.add_colors(view)
             record.frames.append(_frame_entry(name, view, members))
     return record

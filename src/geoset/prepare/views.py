@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from geoset.geometry.camera import Camera, invert, transform
+from geoset.geometry.flying_pixels import drop_flying_pixels
 from geoset.geometry.raycast import Raycaster
 from geoset.scans.scan import Frame
 
@@ -37,11 +38,13 @@ def make_view(
     offset: np.ndarray,
     image_size: tuple[int, int],
     fill_holes: bool = False,
+    depth_edges: bool = False,
 ) -> View:
     """Resize a frame to `image_size` (H,W) and cast its pixels at the surface.
 
     Pixels whose sensor depth disagrees with the surface by more than max(5 cm, 2 %) see nothing;
     neither do those without depth, unless `fill_holes`. Without depth images the rays decide.
+    Masked pixels see nothing and have no depth. Flying pixels count as holes, unless `depth_edges`.
     """
     camera, box = cover(frame.camera, image_size)
     image = Image.fromarray(frame.image()).resize(
@@ -50,9 +53,11 @@ def make_view(
     world_from_camera = frame.world_from_camera.copy()
     world_from_camera[:3, 3] -= offset
     vertex_map, surface_depth = raycaster.cast(camera, world_from_camera)
+    masked = _masked(frame, camera, box)
     depth, residual = None, float("nan")
     if frame.read_depth is not None:
-        depth = resample_depth(frame, camera)
+        depth = resample_depth(trusted_depth(frame, depth_edges), frame, camera)
+        depth[masked] = 0
         gap = np.abs(depth - surface_depth)
         both = (depth > 0) & (surface_depth > 0)
         if both.any():
@@ -61,6 +66,7 @@ def make_view(
         if fill_holes:
             keep |= depth == 0
         vertex_map = np.where(keep, vertex_map, np.int32(-1))
+    vertex_map = np.where(masked, np.int32(-1), vertex_map)
     return View(np.asarray(image), depth, vertex_map, camera, world_from_camera, residual)
 
 
@@ -84,12 +90,20 @@ def cover(
     return Camera(K, width, height), (left, top, left + seen_width, top + seen_height)
 
 
-def resample_depth(frame: Frame, camera: Camera) -> np.ndarray:
-    """Return the frame's depth at the pixels of `camera`, a camera in place of its colour camera.
+def trusted_depth(frame: Frame, depth_edges: bool) -> np.ndarray:
+    """Return the frame's depth (h,w) float32 metres, 0 = none.
+
+    depth_edges: believe flying pixels too
+    """
+    depth = frame.depth()
+    return depth if depth_edges else drop_flying_pixels(depth, frame.depth_camera)
+
+
+def resample_depth(depth: np.ndarray, frame: Frame, camera: Camera) -> np.ndarray:
+    """Return a frame's `depth` at the pixels of `camera`, which stands where its colour camera is.
 
     Nearest sample, never a mean: between a chair and the wall behind it there is nothing.
     """
-    depth = frame.depth()
     source = frame.depth_camera
     if np.array_equal(frame.depth_camera_from_camera, np.eye(4)):
         pixels, _ = source.project(camera.rays())
@@ -105,3 +119,13 @@ def resample_depth(frame: Frame, camera: Camera) -> np.ndarray:
     nearest = np.full((camera.height, camera.width), np.inf, dtype=np.float32)
     np.minimum.at(nearest, (i[inside], j[inside]), z[inside].astype(np.float32))
     return np.where(np.isinf(nearest), np.float32(0), nearest)
+
+
+def _masked(frame: Frame, camera: Camera, box: tuple[float, float, float, float]) -> np.ndarray:
+    """Return which pixels (H,W) of the window `box` of the frame's image must not be used."""
+    mask = frame.masked(frame.camera.height, frame.camera.width)
+    if not mask.any():
+        return np.zeros((camera.height, camera.width), dtype=bool)
+    size = (camera.width, camera.height)
+    covered = Image.fromarray(mask.astype(np.float32))
+    return np.asarray(covered.resize(size, Image.Resampling.BOX, box=box)) > 0

@@ -45,8 +45,12 @@ class PrepareSettings:
     """share of common surface from which two frames are a pair"""
     max_pairs_per_scene: int | None = None
     """at most this many pairs a scene, drawn evenly; none = all"""
+    max_pair_residual: float | None = 0.05
+    """metres of median disagreement in depth above which a pair is left out; none = keep all"""
     fill_holes: bool = False
     """where the sensor has no depth, believe the surface (black and glass things)"""
+    depth_edges: bool = False
+    """believe depth at the rims of things too, where the sensor mixes what is before and behind"""
     max_fusion_frames: int = 400
     """frames that the surface is fused from, spread evenly over the scan"""
     fusion: FusionSettings = field(default_factory=FusionSettings)
@@ -62,5 +66,10 @@ class PrepareSettings:
             "1 or more, or none for all",
         )
         require(self.threshold > 0, f"threshold is {self.threshold}", "a number above 0")
+        require(
+            self.max_pair_residual is None or self.max_pair_residual > 0,
+            f"max_pair_residual is {self.max_pair_residual}",
+            "metres above 0, or none to keep all pairs",
+        )
         require(0 <= self.min_overlap <= 1, f"min_overlap is {self.min_overlap}", "0 to 1")
         require(min(self.image_size) >= 32, f"image_size is {self.image_size}", "32 or more")
