@@ -11,6 +11,10 @@ from geoset.geometry.camera import Camera, invert, transform
 from geoset.scans.detect import READERS
 from reference.empty_room import distance_to_walls, see, walk_around
 from scan_folders import write_folder_scan, write_seven_scenes
+from scan_formats.arkit import write_arkit
+from scan_formats.redwood import write_redwood
+from scan_formats.replica import write_replica
+from scan_formats.tum import write_tum
 
 SIZE = np.array([4.0, 3.0, 2.5])
 CAMERA = Camera(np.array([[110.0, 0, 80], [0, 112, 61], [0, 0, 1]]), 160, 120)
@@ -88,12 +92,36 @@ def seven_scenes_jpeg(path, scene):
     )
 
 
+def tum(path, scene):
+    return write_tum(path, scene.images, scene.depths, scene.poses, for_integer_centres(CAMERA))
+
+
+def redwood(path, scene):
+    return write_redwood(
+        path, scene.images, scene.small_depths, scene.poses, for_integer_centres(CAMERA)
+    )
+
+
+def replica(path, scene):
+    return write_replica(
+        path / "room0", scene.images, scene.depths, scene.poses, for_integer_centres(CAMERA)
+    )
+
+
+def arkit(path, scene):
+    return write_arkit(path, scene.images, scene.small_depths, scene.poses, CAMERA.K)
+
+
 WRITERS = (
     plain,
     sens_reader,
     frames_25k,
     seven_scenes,
     seven_scenes_jpeg,
+    tum,
+    redwood,
+    replica,
+    arkit,
 )
 
 

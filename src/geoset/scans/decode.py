@@ -107,7 +107,7 @@ def checked_intrinsics(path: Path, K: np.ndarray, width: int, height: int) -> np
             f"{path}: expected a 3x3 (or 4x4) camera matrix with positive focal lengths, "
             f"found {K.tolist()}"
         )
-    if not all(0.1 < c / size < 0.9 for c, size in zip(K[:2, 2], (width, height), strict=True)):
+    if not (0.1 * width < K[0, 2] < 0.9 * width and 0.1 * height < K[1, 2] < 0.9 * height):
         raise GeosetError(
             f"{path}: the centre {K[0, 2]:g}, {K[1, 2]:g} is not near the middle of images of "
             f"{width}x{height}; the matrix seems to belong to another size. Scale it to this one"

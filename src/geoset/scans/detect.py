@@ -4,11 +4,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from geoset.errors import GeosetError
-from geoset.scans import folders, seven_scenes
+from geoset.scans import arkit, folders, redwood, replica, seven_scenes, tum
 from geoset.scans.scan import Scan, count_reasons, scan_name
 from geoset.scans.splits import Split, choose_scans
 
-READERS = (seven_scenes, folders)  # the first that matches reads
+READERS = (  # the first that matches reads
+    seven_scenes,
+    tum,
+    replica,
+    arkit,
+    folders,
+    redwood,
+)
 
 
 def find_reader(path: Path):
