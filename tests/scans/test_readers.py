@@ -12,8 +12,11 @@ from geoset.scans.detect import READERS
 from reference.empty_room import distance_to_walls, see, walk_around
 from scan_folders import write_folder_scan, write_seven_scenes
 from scan_formats.arkit import write_arkit
+from scan_formats.nerfstudio import write_nerfstudio
+from scan_formats.polycam import write_polycam
 from scan_formats.redwood import write_redwood
 from scan_formats.replica import write_replica
+from scan_formats.scannetpp import write_iphone
 from scan_formats.tum import write_tum
 
 SIZE = np.array([4.0, 3.0, 2.5])
@@ -112,6 +115,18 @@ def arkit(path, scene):
     return write_arkit(path, scene.images, scene.small_depths, scene.poses, CAMERA.K)
 
 
+def nerfstudio(path, scene):
+    return write_nerfstudio(path, scene.images, scene.small_depths, scene.poses, CAMERA)
+
+
+def polycam(path, scene):
+    return write_polycam(path, scene.images, scene.small_depths, scene.poses, CAMERA)
+
+
+def scannetpp(path, scene):
+    return write_iphone(path, scene.images, scene.small_depths, scene.poses, CAMERA)
+
+
 WRITERS = (
     plain,
     sens_reader,
@@ -122,6 +137,9 @@ WRITERS = (
     redwood,
     replica,
     arkit,
+    nerfstudio,
+    polycam,
+    scannetpp,
 )
 
 

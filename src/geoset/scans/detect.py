@@ -4,11 +4,24 @@ from pathlib import Path
 from typing import NamedTuple
 
 from geoset.errors import GeosetError
-from geoset.scans import arkit, folders, redwood, replica, seven_scenes, tum
+from geoset.scans import (
+    arkit,
+    folders,
+    nerfstudio,
+    polycam,
+    redwood,
+    replica,
+    scannetpp,
+    seven_scenes,
+    tum,
+)
 from geoset.scans.scan import Scan, count_reasons, scan_name
 from geoset.scans.splits import Split, choose_scans
 
 READERS = (  # the first that matches reads
+    scannetpp,
+    polycam,
+    nerfstudio,
     seven_scenes,
     tum,
     replica,
