@@ -20,7 +20,7 @@ from inputs import machine, prepared_or_room
 
 from geoset import PreparedScene
 from geoset.evaluation.correspondence import BLOCK, features_at, nearest_pixels
-from geoset.prepare.scene import find_scenes
+from geoset.prepare.data_set import find_scenes
 from geoset.tasks.correspondence import true_matches
 
 CHANNELS, STRIDE, MEGABYTE = 32, 2, 2**20

@@ -26,7 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from geoset import PreparedScene
 from geoset.models.load import save_model
-from geoset.prepare.scene import find_scenes
+from geoset.prepare.data_set import find_scenes
 from geoset.recipes import RECIPES, ModelSettings, PrepareSettings, StageSettings
 from geoset.scans.rooms import RoomSettings, write_room
 from geoset.tasks.prepare import prepare

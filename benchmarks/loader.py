@@ -20,7 +20,8 @@ from geoset import PreparedScene
 from geoset.data.pairs import PairBatches
 from geoset.data.points import PointSampler
 from geoset.losses import find_set_matches
-from geoset.prepare.scene import find_scenes, look_up
+from geoset.prepare.data_set import find_scenes
+from geoset.prepare.scene import look_up
 
 BATCH_PAIRS = 4
 BATCHES = 25

@@ -23,7 +23,7 @@ from inputs import machine, prepared_or_room
 
 from geoset import PreparedScene
 from geoset.models.load import save_model
-from geoset.prepare.scene import find_scenes
+from geoset.prepare.data_set import find_scenes
 from geoset.recipes import RECIPES, ModelSettings, PretrainRecipe, StageSettings
 from geoset.tasks.pretrain import build_pretraining, stages_of
 from geoset.tasks.pretrain_step import TrainingBatch

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "geometry": set(),
     "scans": {"geometry"},
     "prepare": {"geometry", "scans"},
-    "data": {"geometry", "scans", "prepare.scene", "prepare.groups"},
+    "data": {"geometry", "scans", "prepare.scene", "prepare.groups", "prepare.transfer"},
     "models": set(),
     "losses": set(),
     "training": set(),

@@ -1,10 +1,12 @@
-"""Writing files so that a reader never meets half of one."""
+"""Writing files so that a reader never meets half of one, and telling them apart."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from geoset.errors import GeosetError
 
@@ -60,3 +62,12 @@ def remove_partial(folder: Path) -> None:
                 leftover.unlink(missing_ok=True)
         except (BlockingIOError, FileNotFoundError):  # in use, or finished in the meantime
             continue
+
+
+def digest(path: Path) -> dict[str, Any]:
+    """Return the size and SHA-256 of a file."""
+    with path.open("rb") as file:
+        return {
+            "bytes": path.stat().st_size,
+            "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
+        }

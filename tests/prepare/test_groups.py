@@ -120,7 +120,7 @@ def test_a_grouping_that_cannot_be_read(scenes, damage):
 
 def test_a_killed_writer_leaves_no_stamp_beside_other_groups(scenes, monkeypatch):
     write_grouping(scenes, "mine", "geometric", some_groups(scenes), 4, BY)
-    monkeypatch.setattr(stamped, "atomic_write", lambda *_: sys.exit())
+    monkeypatch.setattr(stamped.json, "dumps", lambda *_, **__: sys.exit())
     with pytest.raises(SystemExit):
         write_grouping(scenes, "mine", "geometric", some_groups(scenes, 3), 4, BY)
     with pytest.raises(GeosetError, match="cannot be read"):

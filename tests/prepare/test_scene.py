@@ -11,8 +11,9 @@ from PIL import Image
 
 from geoset.errors import GeosetError
 from geoset.geometry.ply import read_ply, read_ply_properties
+from geoset.prepare.data_set import find_scenes
 from geoset.prepare.run import prepare_scene
-from geoset.prepare.scene import FORMAT_VERSION, PreparedScene, find_scenes, look_up, write_layer
+from geoset.prepare.scene import FORMAT_VERSION, PreparedScene, look_up, write_layer
 from geoset.recipes import PrepareSettings
 from reference.box_room import CAMERA, POSES, paint, see, write_box_room
 

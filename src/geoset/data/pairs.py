@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from geoset.errors import GeosetError
 from geoset.prepare.groups import group_count, read_groups
 from geoset.prepare.scene import PreparedScene, look_up
+from geoset.prepare.transfer import at_once
 
 SCENE_STRIDE = 2**32  # an id of a layer whose labels mean nothing in other scenes
 
@@ -88,11 +89,9 @@ class PairBatches(Dataset):
         # What is wrong with them shows here, not in a worker.
         self.layers = [_Layer(name, self.scenes) for name in layers]
         self.groups = _Groups(groups, self.scenes, layers) if groups else None
+        pairs = at_once(lambda scene: scene.pairs, self.scenes)
         self.pairs = np.concatenate(
-            [
-                np.column_stack([np.full(len(scene.pairs), index), scene.pairs])
-                for index, scene in enumerate(self.scenes)
-            ]
+            [np.column_stack([np.full(len(p), index), p]) for index, p in enumerate(pairs)]
         ).astype(np.int64)
         if heldout_every:
             self.pairs = self.pairs[(self.pairs[:, 1:] % heldout_every > 0).all(axis=1)]
@@ -180,10 +179,11 @@ class _Layer:
     def __init__(self, name: str, scenes: Sequence[PreparedScene]) -> None:
         self.name = name
         # Every scene lacks it: let the first one's error say which layers there are.
-        have = {i: scene for i, scene in enumerate(scenes) if name in scene.layers}
-        have = have or {0: scenes[0]}
-        self._labels = {i: scene.sets(name) for i, scene in have.items()}
-        scopes = {scene.scope(name) for scene in have.values()}
+        has = at_once(lambda scene: scene.has_layer(name), scenes)
+        have = {i: scene for i, scene in enumerate(scenes) if has[i]} or {0: scenes[0]}
+        labels = at_once(lambda scene: scene.sets(name), have.values())
+        self._labels = dict(zip(have, labels, strict=True))
+        scopes = set(at_once(lambda scene: scene.scope(name), have.values()))
         if len(scopes) > 1:
             raise GeosetError(
                 f"layer {name}: is of scope global in some scenes and of scope scene in others; "
@@ -205,7 +205,7 @@ class _Groups:
 
     def __init__(self, name: str, scenes: Sequence[PreparedScene], layers: Sequence[str]) -> None:
         group_count(scenes, name)  # raises unless it is one grouping of them all
-        layer_and_groups = [read_groups(scene, name) for scene in scenes]
+        layer_and_groups = at_once(lambda scene: read_groups(scene, name), scenes)
         self.layer = layer_and_groups[0][0]
         if self.layer not in layers:
             raise GeosetError(

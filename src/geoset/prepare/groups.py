@@ -7,13 +7,13 @@ groups/<name>.json  its stamp: the layer and its checksum, how it was made, how 
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from geoset.errors import GeosetError
-from geoset.prepare.scene import PreparedScene, digest
-from geoset.prepare.stamped import read_array, read_stamp, write_stamped
+from geoset.prepare.scene import PreparedScene
+from geoset.prepare.stamped import array_names, checksum, read_array, read_stamp, write_stamped
+from geoset.prepare.transfer import at_once
 
 STAMP = ("layer", "layer_sha256", "count", "made_by", "data_set")
 MOST_SETS = 10_000_000  # labels above are names rather than numbers, and a list by label is no use
@@ -61,10 +61,9 @@ def write_grouping(
             )
         data_set.update(scene.name.encode() + group.astype(np.int32).tobytes())
     for scene, group in zip(scenes, groups, strict=True):
-        checksum = digest(_layer_file(scene, layer))["sha256"]
-        values = (layer, checksum, count, made_by, data_set.hexdigest())
-        file = scene.path / "groups" / f"{name}.npy"
-        write_stamped(file, group.astype(np.int32), dict(zip(STAMP, values, strict=True)))
+        values = (layer, _layer_sha256(scene, layer), count, made_by, data_set.hexdigest())
+        stamp = dict(zip(STAMP, values, strict=True))
+        write_stamped(scene.folder, f"groups/{name}", group.astype(np.int32), stamp)
 
 
 def check_free(scenes: Sequence[PreparedScene], name: str, layer: str, made_by: dict) -> None:
@@ -74,16 +73,15 @@ def check_free(scenes: Sequence[PreparedScene], name: str, layer: str, made_by: 
         GeosetError: naming the scene and the two ways.
     """
     for scene in scenes:
-        file = scene.path / "groups" / f"{name}.npy"
         try:
-            stamp = read_stamp(file, STAMP)
+            stamp = read_stamp(scene.folder, f"groups/{name}", STAMP)
         except GeosetError:
             continue  # absent, or half written
         if (stamp["layer"], stamp["made_by"]) != (layer, made_by):
             raise GeosetError(
-                f"{file}: groups layer '{stamp['layer']}' by {stamp['made_by']}, now asked for "
-                f"layer '{layer}' by {made_by}. Choose another --name, or remove groups/{name}.* "
-                "of every scene"
+                f"{scene.path}/groups/{name}.npy: groups layer '{stamp['layer']}' by "
+                f"{stamp['made_by']}, now asked for layer '{layer}' by {made_by}. Choose another "
+                f"--name, or remove groups/{name}.* of every scene"
             )
 
 
@@ -95,22 +93,21 @@ def read_groups(scene: PreparedScene, name: str) -> tuple[str, np.ndarray]:
     Raises:
         GeosetError: there is no such grouping, or its layer has changed since.
     """
-    file = scene.path / "groups" / f"{name}.npy"
-    if not file.is_file():
-        have = ", ".join(sorted(p.stem for p in file.parent.glob("*.npy"))) or "none"
+    folder, file = scene.folder, f"groups/{name}"
+    if not folder.exists(f"{file}.npy"):
+        have = ", ".join(array_names(folder, "groups")) or "none"
         raise GeosetError(
             f"{scene.path}: has no grouping '{name}'; available: {have}. Make one with: geoset "
             f"group PREPARED --name {name}"
         )
-    stamp, groups = read_stamp(file, STAMP), read_array(file)
+    stamp, groups = read_stamp(folder, file, STAMP), read_array(folder, file)
     layer = stamp["layer"]
     labels = scene.sets(layer)
-    if digest(_layer_file(scene, layer))["sha256"] != stamp["layer_sha256"] or groups.shape != (
-        set_count(labels),
-    ):
+    is_same = _layer_sha256(scene, layer) == stamp["layer_sha256"]
+    if not is_same or groups.shape != (set_count(labels),):
         raise GeosetError(
-            f"{file}: layer '{layer}' has changed since the groups were made; remove "
-            f"groups/{name}.* of every scene and run geoset group again"
+            f"{scene.path}/{file}.npy: layer '{layer}' has changed since the groups were made; "
+            f"remove groups/{name}.* of every scene and run geoset group again"
         )
     return layer, groups
 
@@ -122,10 +119,8 @@ def group_count(scenes: Sequence[PreparedScene], name: str) -> int:
         GeosetError: a scene lacks it, or has one that was made for other scenes, so that the same
             number means something else there.
     """
-    stamps = []
-    for scene in scenes:
-        read_groups(scene, name)
-        stamps.append(read_stamp(scene.path / "groups" / f"{name}.npy", STAMP))
+    at_once(lambda scene: read_groups(scene, name), scenes)
+    stamps = at_once(lambda scene: read_stamp(scene.folder, f"groups/{name}", STAMP), scenes)
     for scene, stamp in zip(scenes, stamps, strict=True):
         if stamp["data_set"] != stamps[0]["data_set"]:
             raise GeosetError(
@@ -136,5 +131,5 @@ def group_count(scenes: Sequence[PreparedScene], name: str) -> int:
     return stamps[0]["count"]
 
 
-def _layer_file(scene: PreparedScene, layer: str) -> Path:
-    return scene.path / "sets" / f"{layer}.npy"
+def _layer_sha256(scene: PreparedScene, layer: str) -> str:
+    return checksum(scene.folder, f"sets/{layer}")["sha256"]

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from geoset.errors import GeosetError
+from geoset.files import digest
 from geoset.geometry.oversegment import oversegment
 from geoset.geometry.ply import read_ply_properties
 from geoset.prepare.label_images import vote_from_images
-from geoset.prepare.scene import PreparedScene, digest, layer_stamp, write_layer
+from geoset.prepare.scene import PreparedScene, write_layer
 from geoset.recipes import LayerSettings
 
 LARGEST_LABEL = 2**31 - 1
@@ -94,14 +95,14 @@ def read_vertex_labels(file: Path, scene: PreparedScene) -> np.ndarray:
             f"{file}: holds {labels.dtype} of shape {labels.shape}, expected one integer a vertex, "
             "(V,), -1 = none"
         )
-    source = read_ply_properties(scene.path / "surface.ply")["source_vertex"]
+    with scene.file("surface.ply") as surface:
+        source = read_ply_properties(surface)["source_vertex"]
     # Of scenes that do not say it, the mesh has at least as many vertices as are named.
     original = scene.info["surface"].get("mesh_vertices", int(source.max()) + 1)
     if len(labels) not in (len(source), original):
         raise GeosetError(
             f"{file}: has {len(labels)} labels, expected {len(source)}, one for each vertex of "
-            f"{scene.path / 'surface.ply'}, or {original}, one for each of the mesh it was made "
-            "from"
+            f"{scene.path}/surface.ply, or {original}, one for each of the mesh it was made from"
         )
     low, high = int(labels.min()), int(labels.max())
     if low < -1 or high > LARGEST_LABEL:
@@ -119,7 +120,7 @@ def _is_done(scene: PreparedScene, name: str, scope: str, made_by: dict) -> bool
         GeosetError: it was made otherwise.
     """
     try:
-        stamp = layer_stamp(scene.path, name)
+        stamp = scene.layer_stamp(name)
         scene.sets(name)
     except GeosetError:
         return False  # absent, half written, or of another surface
@@ -128,7 +129,7 @@ def _is_done(scene: PreparedScene, name: str, scope: str, made_by: dict) -> bool
     raise GeosetError(
         f"{scene.path}: layer '{name}' was made by {stamp['made_by']} with scope {stamp['scope']}, "
         f"now asked by {made_by} with scope {scope}. Choose another --name, or remove "
-        f"{scene.path / 'sets' / name}.*"
+        f"{scene.path}/sets/{name}.*"
     )
 
 
@@ -148,13 +149,14 @@ def _store(
 def _report(
     scene: PreparedScene, name: str, status: str, skipped: dict[str, int] | None = None
 ) -> LayerReport:
-    labels = PreparedScene(scene.path).sets(name)
+    scene = PreparedScene(scene.path)
+    labels = scene.sets(name)
     return LayerReport(
         scene.name,
         name,
         status,
         sets=len(np.unique(labels[labels >= 0])),
         labelled=float((labels >= 0).mean()),
-        made_by=layer_stamp(scene.path, name)["made_by"],
+        made_by=scene.layer_stamp(name)["made_by"],
         skipped=skipped or {},
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 import geoset
 from geoset.errors import GeosetError
-from geoset.files import atomic_path, atomic_write, remove_partial
+from geoset.files import atomic_path, atomic_write, digest, remove_partial
 from geoset.geometry.mesh import TriangleMesh
 from geoset.geometry.oversegment import oversegment
 from geoset.geometry.ply import write_ply
@@ -17,7 +17,7 @@ from geoset.geometry.raycast import Raycaster
 from geoset.prepare.finished import OutdatedError, check_finished, scan_fingerprint
 from geoset.prepare.pairs import choose_pairs
 from geoset.prepare.scan_surface import Progress, scan_surface
-from geoset.prepare.scene import FORMAT_VERSION, digest, write_layer
+from geoset.prepare.scene import FORMAT_VERSION, write_layer
 from geoset.prepare.store import store_views
 from geoset.prepare.surface import Surface
 from geoset.prepare.views import View, make_view

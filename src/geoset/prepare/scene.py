@@ -8,10 +8,10 @@ pairs.npz        pairs (P,2), overlap (P,), residual (P,)
 scene.json       cameras, frame index, checksums, provenance; without it there is no scene
 """
 
-import hashlib
 import json
 import struct
 import zlib
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from geoset.errors import GeosetError
 from geoset.geometry.camera import Camera
 from geoset.geometry.ply import read_ply
 from geoset.prepare.codec import decode_depth, decode_image, decode_vertex_map
-from geoset.prepare.stamped import read_array, read_stamp, write_stamped
+from geoset.prepare.stamped import array_names, read_array, read_stamp, write_stamped
+from geoset.prepare.storage import Folder, LocalFolder, open_folder
 
 FORMAT_VERSION = 2
 SCOPES = ("scene", "global")
@@ -37,23 +38,19 @@ CORRUPT = (
 class PreparedScene:
     """Random access to a prepared scene; index i counts `frame_ids`.
 
+    path: its folder, or the URL of one, such as s3://bucket/prepared/room
+
     Raises:
         GeosetError: the folder holds no finished scene, one of another version, or a damaged one.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self.info = read_scene_info(self.path)
+        self.folder = open_folder(path)
+        self.path: Path | str = getattr(self.folder, "path", str(self.folder))
+        self.info = read_scene_info(self.folder)
         self.frame_ids: list[str] = [frame["id"] for frame in self.info["frames"]]
-        for name, entry in self.info["files"].items():
-            file = self.path / name
-            size = file.stat().st_size if file.is_file() else None
-            if size != entry["bytes"]:
-                found = "is missing" if size is None else f"has {size} bytes"
-                raise GeosetError(
-                    f"{file}: {found}, expected {entry['bytes']} bytes; the scene is damaged. "
-                    "Remove its folder and run geoset prepare again"
-                )
+        if isinstance(self.folder, LocalFolder):  # others are checked as they arrive
+            _check_sizes(self.folder.path, self.info["files"])
 
     def __len__(self) -> int:
         return len(self.frame_ids)
@@ -61,7 +58,7 @@ class PreparedScene:
     @property
     def name(self) -> str:
         """The scene's name, that of its folder."""
-        return self.path.resolve().name
+        return self.folder.name
 
     @property
     def has_depth(self) -> bool:
@@ -121,7 +118,7 @@ class PreparedScene:
     @property
     def layers(self) -> list[str]:
         """Names of the labellings of the surface."""
-        return sorted(p.stem for p in (self.path / "sets").glob("*.npy"))
+        return array_names(self.folder, "sets")
 
     def sets(self, name: str = "geometric") -> np.ndarray:
         """Return layer `name`, one integer a vertex, (V,).
@@ -130,7 +127,7 @@ class PreparedScene:
             GeosetError: there is no such layer, or it was made for another surface.
         """
         if name not in self._sets:
-            self._sets[name] = read_layer(self.path, name, self.info)
+            self._sets[name] = _read_layer(self.folder, name, self.info)
         return self._sets[name]
 
     def scope(self, name: str) -> str:
@@ -139,7 +136,19 @@ class PreparedScene:
         Raises:
             GeosetError: there is no such layer, or its stamp cannot be read.
         """
-        return layer_stamp(self.path, name)["scope"]
+        return self.layer_stamp(name)["scope"]
+
+    def layer_stamp(self, name: str) -> dict[str, Any]:
+        """Return what layer `name` says of itself: surface_sha256, scope, made_by.
+
+        Raises:
+            GeosetError: there is no such layer, or its stamp cannot be read.
+        """
+        return _layer_stamp(self.folder, name)
+
+    def has_layer(self, name: str) -> bool:
+        """Tell whether there is a layer `name`."""
+        return self.folder.exists(f"sets/{name}.npy")
 
     @property
     def pairs(self) -> np.ndarray:
@@ -156,38 +165,40 @@ class PreparedScene:
         """(P,) float32 metres, how far the depth of each pair disagrees; NaN if unknown."""
         return self._pairs["residual"]
 
+    def file(self, name: str) -> AbstractContextManager[Path]:
+        """Yield the path, on this machine, of one of the files that `info` lists."""
+        return self.folder.file(name, self.info["files"][name])
+
     @cached_property
     def _sets(self) -> dict[str, np.ndarray]:
         return {}
 
     @cached_property
     def _surface(self):
-        return read_ply(self.path / "surface.ply")
+        with self.file("surface.ply") as file:
+            return read_ply(file)
 
     @cached_property
     def _pairs(self) -> dict[str, np.ndarray]:
-        file = self.path / "pairs.npz"
         try:
-            with np.load(file) as stored:
+            with self.file("pairs.npz") as file, np.load(file) as stored:
                 return {name: stored[name] for name in ("pairs", "overlap", "residual")}
         except CORRUPT as error:
             raise GeosetError(
-                f"{file}: is damaged ({error}). Remove the scene's folder and run geoset prepare "
-                "again"
+                f"{self.path}/pairs.npz: is damaged ({error}). Remove the scene's folder and run "
+                "geoset prepare again"
             ) from error
 
     def _decode(self, i: int, kind: str, decode) -> np.ndarray:
         frame = self.info["frames"][i]
-        start, size = frame["members"][kind]
-        tar = self.path / "frames.tar"
+        entry = self.info["files"]["frames.tar"]
         try:
-            with tar.open("rb") as file:
-                file.seek(start)
-                return decode(file.read(size))
+            data = self.folder.read_member("frames.tar", entry, frame["members"], kind)
+            return decode(data)
         except CORRUPT as error:
             raise GeosetError(
-                f"{tar}: {kind} of frame {frame['id']} is damaged ({error}). Remove the scene's "
-                "folder and run geoset prepare again"
+                f"{self.path}/frames.tar: {kind} of frame {frame['id']} is damaged ({error}). "
+                "Remove the scene's folder and run geoset prepare again"
             ) from error
 
 
@@ -196,67 +207,46 @@ def look_up(labels: np.ndarray, vertex_map: np.ndarray) -> np.ndarray:
     return np.where(vertex_map >= 0, labels[vertex_map], labels.dtype.type(-1))
 
 
-def read_scene_info(path: Path) -> dict[str, Any]:
+def read_scene_info(folder: Folder) -> dict[str, Any]:
     """Read `scene.json`.
 
     Raises:
         GeosetError: it is absent, unreadable, or of another format version.
     """
-    file = path / "scene.json"
     try:
-        info = json.loads(file.read_text())
+        info = json.loads(folder.read_text("scene.json"))
         version = info["format_version"]
     except FileNotFoundError as error:
         raise GeosetError(
-            f"{path}: holds no prepared scene (no scene.json); make one with: "
+            f"{folder}: holds no prepared scene (no scene.json); make one with: "
             "geoset prepare SCAN OUT"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise GeosetError(f"{file}: cannot be read ({error}); run geoset prepare again") from error
+        raise GeosetError(
+            f"{folder}/scene.json: cannot be read ({error}); run geoset prepare again"
+        ) from error
     if version != FORMAT_VERSION:
         raise GeosetError(
-            f"{path}: was prepared in format {version} by geoset {info.get('geoset_version')}, "
+            f"{folder}: was prepared in format {version} by geoset {info.get('geoset_version')}, "
             f"this version reads format {FORMAT_VERSION}. Prepare the scan again into a new folder"
         )
     return info
 
 
-def find_scenes(paths: list[Path]) -> list[Path]:
-    """Return the prepared scenes among `paths` and their sub-folders, each once, sorted by name.
-
-    Raises:
-        GeosetError: one of the paths holds none, or two scenes bear one name.
-    """
-    found: dict[str, Path] = {}
-    for path in map(Path, paths):
-        here = [path] if (path / "scene.json").is_file() else []
-        scenes = here or sorted(p.parent for p in path.glob("*/scene.json"))
-        if not scenes:
+def _check_sizes(folder: Path, files: dict[str, dict]) -> None:
+    for name, entry in files.items():
+        file = folder / name
+        size = file.stat().st_size if file.is_file() else None
+        if size != entry["bytes"]:
+            found = "is missing" if size is None else f"has {size} bytes"
             raise GeosetError(
-                f"{path}: holds no prepared scene (no scene.json in it or one level below); make "
-                "one with: geoset prepare SCANS OUT"
+                f"{file}: {found}, expected {entry['bytes']} bytes; the scene is damaged. "
+                "Remove its folder and run geoset prepare again"
             )
-        for scene in scenes:
-            name = scene.resolve().name
-            if found.setdefault(name, scene).resolve() != scene.resolve():
-                raise GeosetError(
-                    f"{found[name]} and {scene}: two scenes of one name, by which a run tells them "
-                    "apart; rename the folder of one"
-                )
-    return [found[name] for name in sorted(found)]
-
-
-def digest(path: Path) -> dict[str, Any]:
-    """Return the size and SHA-256 of a file."""
-    with path.open("rb") as file:
-        return {
-            "bytes": path.stat().st_size,
-            "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
-        }
 
 
 def write_layer(
-    path: Path, name: str, labels: np.ndarray, surface_sha256: str, scope: str, made_by: dict
+    path: str | Path, name: str, labels: np.ndarray, surface_sha256: str, scope: str, made_by: dict
 ) -> None:
     """Store one integer a vertex as layer `name` of the scene in `path`, stamped with its surface.
 
@@ -270,30 +260,23 @@ def write_layer(
             "a vertex, (V,), -1 = none"
         )
     stamp = {"surface_sha256": surface_sha256, "scope": scope, "made_by": made_by}
-    write_stamped(path / "sets" / f"{name}.npy", labels, stamp)
+    write_stamped(open_folder(path), f"sets/{name}", labels, stamp)
 
 
-def layer_stamp(path: Path, name: str) -> dict[str, Any]:
-    """Return the stamp of layer `name`: surface_sha256, scope, made_by.
-
-    Raises:
-        GeosetError: there is no such layer, or its stamp cannot be read.
-    """
-    file = path / "sets" / f"{name}.npy"
-    if not file.is_file():
-        have = ", ".join(sorted(p.stem for p in file.parent.glob("*.npy"))) or "none"
-        raise GeosetError(f"{path}: has no layer '{name}'; available: {have}")
-    return read_stamp(file, ("surface_sha256", "scope", "made_by"))
+def _layer_stamp(folder: Folder, name: str) -> dict[str, Any]:
+    if not folder.exists(f"sets/{name}.npy"):
+        have = ", ".join(array_names(folder, "sets")) or "none"
+        raise GeosetError(f"{folder}: has no layer '{name}'; available: {have}")
+    return read_stamp(folder, f"sets/{name}", ("surface_sha256", "scope", "made_by"))
 
 
-def read_layer(path: Path, name: str, info: dict[str, Any]) -> np.ndarray:
+def _read_layer(folder: Folder, name: str, info: dict[str, Any]) -> np.ndarray:
     """Read a layer and check that it belongs to the scene's surface."""
-    stamp, file = layer_stamp(path, name), path / "sets" / f"{name}.npy"
-    labels = read_array(file)
+    stamp, labels = _layer_stamp(folder, name), read_array(folder, f"sets/{name}")
     vertices, surface = info["surface"]["vertices"], info["files"]["surface.ply"]["sha256"]
     if stamp["surface_sha256"] != surface or labels.shape != (vertices,):
         raise GeosetError(
-            f"{file}: belongs to another surface (it has {len(labels)} labels, the surface "
-            f"{vertices} vertices); make the layer again"
+            f"{folder}/sets/{name}.npy: belongs to another surface (it has {len(labels)} labels, "
+            f"the surface {vertices} vertices); make the layer again"
         )
     return labels

@@ -1,47 +1,74 @@
-"""Arrays as `.npy` files, each beside a `.json` stamp that says what it belongs to."""
+"""Arrays as `.npy` files, each beside a `.json` stamp that says what it belongs to.
+
+A stamp also holds the size and SHA-256 of its array.
+"""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from geoset.errors import GeosetError
-from geoset.files import atomic_path, atomic_write
+from geoset.files import digest
+from geoset.prepare.storage import Folder, LocalFolder
+
+CHECKSUM = ("bytes", "sha256")
 
 
-def write_stamped(file: Path, array: np.ndarray, stamp: dict[str, Any]) -> None:
-    """Write `array` to `file` (.npy) and `stamp` beside it; never is it beside another array."""
-    file.with_suffix(".json").unlink(missing_ok=True)
-    with atomic_path(file) as temporary, temporary.open("wb") as stream:
-        np.save(stream, array)
-    atomic_write(file.with_suffix(".json"), json.dumps(stamp, indent=1, sort_keys=True))
+def write_stamped(folder: Folder, name: str, array: np.ndarray, stamp: dict[str, Any]) -> None:
+    """Write `array` as `name`.npy and its stamp beside it; never is it beside another array."""
+    folder.remove(f"{name}.json")
+    with folder.writing(f"{name}.npy") as temporary:
+        with temporary.open("wb") as stream:
+            np.save(stream, array)
+        stamp = stamp | digest(temporary)
+    with folder.writing(f"{name}.json") as temporary:
+        temporary.write_text(json.dumps(stamp, indent=1, sort_keys=True))
 
 
-def read_stamp(file: Path, keys: tuple[str, ...]) -> dict[str, Any]:
-    """Return the entries `keys` of the stamp of `file`.
+def array_names(folder: Folder, below: str) -> list[str]:
+    """Return the names of the arrays in a sub-folder, sorted."""
+    return sorted(n.removesuffix(".npy") for n in folder.names(below) if n.endswith(".npy"))
+
+
+def read_stamp(folder: Folder, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
+    """Return the entries `keys` of the stamp of `name`.npy.
 
     Raises:
         GeosetError: it is missing, unreadable, or lacks one of them.
     """
     try:
-        stamp = json.loads(file.with_suffix(".json").read_text())
+        stamp = json.loads(folder.read_text(f"{name}.json"))
         return {key: stamp[key] for key in keys}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _unreadable(file, error) from error
+        raise _unreadable(folder, name, error) from error
 
 
-def read_array(file: Path) -> np.ndarray:
-    """Map the array in `file` into memory, read-only.
+def read_array(folder: Folder, name: str) -> np.ndarray:
+    """Map the array in `name`.npy into memory, read-only.
 
     Raises:
         GeosetError: it cannot be read.
     """
+    # Of a file on this machine it does not matter: older stamps have none.
+    entry = {} if isinstance(folder, LocalFolder) else read_stamp(folder, name, CHECKSUM)
     try:
-        return np.load(file, mmap_mode="r", allow_pickle=False)
+        with folder.file(f"{name}.npy", entry) as file:
+            return np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise _unreadable(file, error) from error
+        raise _unreadable(folder, name, error) from error
 
 
-def _unreadable(file: Path, error: Exception) -> GeosetError:
-    return GeosetError(f"{file}: cannot be read ({error}); make it again")
+def checksum(folder: Folder, name: str) -> dict[str, Any]:
+    """Return the size and SHA-256 of `name`.npy.
+
+    Raises:
+        GeosetError: its stamp cannot be read.
+    """
+    if isinstance(folder, LocalFolder):
+        return digest(folder.path / f"{name}.npy")
+    return read_stamp(folder, name, CHECKSUM)
+
+
+def _unreadable(folder: Folder, name: str, error: Exception) -> GeosetError:
+    return GeosetError(f"{folder}/{name}.npy: cannot be read ({error}); make it again")

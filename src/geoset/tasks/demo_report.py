@@ -9,7 +9,8 @@ from torch import nn
 import geoset
 from geoset.data.labelled import LabelledImages
 from geoset.files import atomic_write
-from geoset.prepare.scene import PreparedScene, find_scenes
+from geoset.prepare.data_set import find_scenes
+from geoset.prepare.scene import PreparedScene
 from geoset.reports import page
 from geoset.reports.charts import training_curves
 from geoset.reports.figures import paint_features, scene_sheet, set_colors, tile

@@ -19,7 +19,8 @@ from geoset.models.dense import DenseNetwork
 from geoset.models.initial import load_initial
 from geoset.models.load import load_model
 from geoset.models.network import build_network
-from geoset.prepare.scene import PreparedScene, find_scenes
+from geoset.prepare.data_set import find_scenes
+from geoset.prepare.scene import PreparedScene
 from geoset.reports.predictions import segmentation_sheet
 from geoset.tasks.correspondence import chosen_frames, true_matches
 from geoset.tasks.frozen_matches import draw_scene, find_all, recalls

@@ -13,9 +13,10 @@ from rich.table import Table
 from geoset.errors import GeosetError
 from geoset.evaluation.groups import GroupScore, score_groups
 from geoset.files import atomic_path
+from geoset.prepare.data_set import find_scenes
 from geoset.prepare.descriptors import SeenSets, see_sets
 from geoset.prepare.groups import check_free, write_grouping
-from geoset.prepare.scene import PreparedScene, find_scenes
+from geoset.prepare.scene import PreparedScene
 from geoset.recipes import GroupSettings
 from geoset.tasks.each_scene import each_scene
 from geoset.tasks.group_by import Grouping, by_features, by_file, by_geometry, by_layer

@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from geoset.errors import GeosetError
-from geoset.files import atomic_path
+from geoset.files import atomic_path, digest
 from geoset.geometry.camera import Camera
-from geoset.prepare.scene import PreparedScene, digest, find_scenes
+from geoset.prepare.data_set import find_scenes
+from geoset.prepare.scene import PreparedScene
 from geoset.reports.figures import scene_sheet
 from geoset.scans.detect import find_scans, open_scan
 from geoset.scans.scan import FrameError, Scan, count_reasons

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from geoset.errors import GeosetError
+from geoset.prepare.data_set import find_scenes
 from geoset.prepare.layers import LayerReport, make_layers
-from geoset.prepare.scene import PreparedScene, find_scenes
+from geoset.prepare.scene import PreparedScene
 from geoset.recipes import LayerSettings
 from geoset.tasks.each_scene import each_scene
 

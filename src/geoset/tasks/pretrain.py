@@ -14,7 +14,9 @@ from geoset.models.initial import load_initial
 from geoset.models.load import save_model
 from geoset.models.network import build_network
 from geoset.models.pretraining import PretrainNetwork
-from geoset.prepare.scene import PreparedScene, digest, find_scenes
+from geoset.prepare.data_set import open_scenes
+from geoset.prepare.scene import PreparedScene
+from geoset.prepare.stamped import checksum
 from geoset.recipes import Hardware, PretrainRecipe, StageSettings
 from geoset.tasks.pretrain_step import compute_losses, finish_batch
 from geoset.tasks.running import CURVES, load_stage, run_stages, say
@@ -22,7 +24,7 @@ from geoset.training.stage import Stage
 
 
 def pretrain(
-    prepared: Sequence[Path],
+    prepared: Sequence[str | Path],
     out: Path,
     recipe: PretrainRecipe,
     *,
@@ -44,7 +46,7 @@ def pretrain(
             `resume` does not fit, a loss that is not finite.
     """
     hardware = hardware or Hardware()
-    scenes = [PreparedScene(path) for path in find_scenes(list(prepared))]
+    scenes = open_scenes(prepared)
     _check_depth(scenes, recipe)
     network, report = build_pretraining(recipe, seed)
     say(report)
@@ -173,8 +175,9 @@ def _weights(settings: StageSettings) -> str:
 
 def _contents(scene: PreparedScene, recipe: PretrainRecipe) -> dict[str, dict]:
     """Return sizes and checksums of what a run reads of a scene."""
-    files = []
+    names = []
     if recipe.uses("sets"):
-        files += [f"sets/{layer}.npy" for layer in recipe.layers if layer in scene.layers]
-        files += [f"groups/{recipe.groups}.npy"] if recipe.groups else []
-    return scene.info["files"] | {file: digest(scene.path / file) for file in files}
+        names += [f"sets/{layer}" for layer in recipe.layers if scene.has_layer(layer)]
+        names += [f"groups/{recipe.groups}"] if recipe.groups else []
+    arrays = {f"{name}.npy": checksum(scene.folder, name) for name in names}
+    return scene.info["files"] | arrays
