@@ -17,6 +17,7 @@ from scan_formats.polycam import write_polycam
 from scan_formats.redwood import write_redwood
 from scan_formats.replica import write_replica
 from scan_formats.scannetpp import write_iphone
+from scan_formats.sens import write_sens
 from scan_formats.tum import write_tum
 
 SIZE = np.array([4.0, 3.0, 2.5])
@@ -127,7 +128,19 @@ def scannetpp(path, scene):
     return write_iphone(path, scene.images, scene.small_depths, scene.poses, CAMERA)
 
 
+def sens(path, scene):
+    return write_sens(
+        path / "scene0000_00.sens",
+        scene.images,
+        scene.small_depths,
+        scene.poses,
+        for_integer_centres(CAMERA),
+        depth_K=for_integer_centres(DEPTH_CAMERA),
+    )
+
+
 WRITERS = (
+    sens,
     plain,
     sens_reader,
     frames_25k,

@@ -7,7 +7,7 @@ import numpy as np
 from geoset.errors import GeosetError
 from geoset.files import atomic_path
 from geoset.geometry.mesh import TriangleMesh
-from geoset.geometry.ply_tables import Column, bad_ply, read_tables
+from geoset.geometry.ply_tables import Column, bad_ply, count_rows, read_tables
 
 WRITTEN_TYPES = {
     "i1": "char", "u1": "uchar", "i2": "short", "u2": "ushort",
@@ -43,6 +43,15 @@ def read_ply(path: str | Path) -> TriangleMesh:
     if corners is None or corners.lengths is None or corners.values.dtype.kind == "f":
         raise bad_ply(path, "faces have no integer list vertex_indices or vertex_index")
     return TriangleMesh(vertices, _split_fans(corners), colors)
+
+
+def count_vertices(path: str | Path) -> int:
+    """Return how many vertices a mesh has, from the header of its file alone.
+
+    Raises:
+        GeosetError: the file is missing, or its header is malformed.
+    """
+    return count_rows(Path(path)).get("vertex", 0)
 
 
 def read_ply_properties(path: str | Path) -> dict[str, np.ndarray]:

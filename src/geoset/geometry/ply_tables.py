@@ -65,14 +65,32 @@ def read_tables(path: Path) -> dict[str, dict[str, Column]]:
             file_format, elements = _read_header(path, file)
             body = _read_body(path, file, file_format)
     except OSError as error:
-        raise GeosetError(
-            f"{path}: cannot be read ({error.strerror or error}). Give the path of a PLY file."
-        ) from error
+        raise _unopened(path, error) from error
     reader = _BodyReader(path, body, BYTE_ORDERS[file_format])
     tables = {element.name: reader.read(element) for element in elements}
     if "vertex" not in tables:
         raise bad_ply(path, "its header declares no element vertex")
     return tables
+
+
+def count_rows(path: Path) -> dict[str, int]:
+    """Return how many rows the header declares, by element.
+
+    Raises:
+        GeosetError: the file is missing, or its header is malformed.
+    """
+    try:
+        with path.open("rb") as file:
+            _, elements = _read_header(path, file)
+    except OSError as error:
+        raise _unopened(path, error) from error
+    return {element.name: element.count for element in elements}
+
+
+def _unopened(path: Path, error: OSError) -> GeosetError:
+    return GeosetError(
+        f"{path}: cannot be read ({error.strerror or error}). Give the path of a PLY file."
+    )
 
 
 def _read_header(path: Path, file: BinaryIO) -> tuple[str, list[_Element]]:

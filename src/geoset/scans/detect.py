@@ -11,6 +11,7 @@ from geoset.scans import (
     polycam,
     redwood,
     replica,
+    scannet,
     scannetpp,
     seven_scenes,
     tum,
@@ -19,6 +20,7 @@ from geoset.scans.scan import Scan, count_reasons, scan_name
 from geoset.scans.splits import Split, choose_scans
 
 READERS = (  # the first that matches reads
+    scannet,
     scannetpp,
     polycam,
     nerfstudio,

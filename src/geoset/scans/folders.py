@@ -5,15 +5,12 @@ Pixels that are not black in `mask/` (people, screens) are not used.
 A `mesh.ply` (or ScanNet's `<scene>_vh_clean_2.ply`) is the surface; without it depth is fused.
 """
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from geoset.errors import GeosetError
-from geoset.geometry.mesh import TriangleMesh
-from geoset.geometry.ply import read_ply
 from geoset.scans.assemble import FrameFiles, assemble_frames
-from geoset.scans.decode import natural_key, read_intrinsics
+from geoset.scans.decode import mesh_reader, natural_key, read_intrinsics
 from geoset.scans.scan import Frame, Scan
 
 LAYOUT = "one folder a kind"
@@ -40,13 +37,11 @@ def read(path: Path) -> Scan:
     Raises:
         GeosetError: the intrinsics are missing, no camera matrix, or one for two image sizes.
     """
-    color = _files_by_stem(_color_folder(path), IMAGE_SUFFIXES)
-    depth = _files_by_stem(path / "depth", (".png",))
-    pose = _files_by_stem(path / "pose", (".txt",))
-    labels = {
-        layer: _files_by_stem(path / name, (".png",)) for layer, name in LABEL_FOLDERS.items()
-    }
-    masks = _files_by_stem(path / MASK_FOLDER, IMAGE_SUFFIXES)
+    color = files_by_stem(_color_folder(path), IMAGE_SUFFIXES)
+    depth = files_by_stem(path / "depth", (".png",))
+    pose = files_by_stem(path / "pose", (".txt",))
+    labels = {layer: files_by_stem(path / name, (".png",)) for layer, name in LABEL_FOLDERS.items()}
+    masks = files_by_stem(path / MASK_FOLDER, IMAGE_SUFFIXES)
     has_depth = (path / "depth").is_dir()
     files = [
         FrameFiles(
@@ -68,14 +63,16 @@ def read(path: Path) -> Scan:
     )
     if frames and color_intrinsics == depth_intrinsics:
         _check_one_size(frames[0], color_intrinsics)
-    return Scan(path, LAYOUT, frames, rejected, _mesh_reader(path))
+    meshes = path / "mesh.ply", path / f"{path.resolve().name}_vh_clean_2.ply"
+    return Scan(path, LAYOUT, frames, rejected, mesh_reader(*meshes))
 
 
 def _color_folder(path: Path) -> Path | None:
     return next((path / name for name in COLOR_FOLDERS if (path / name).is_dir()), None)
 
 
-def _files_by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+def files_by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    """Return the files in a folder that end so, by name without the ending."""
     if not folder.is_dir():
         return {}
     return {p.stem: p for p in folder.iterdir() if p.suffix.lower() in suffixes}
@@ -100,10 +97,3 @@ def _check_one_size(frame: Frame, intrinsics: Path) -> None:
             f"({depth.width}x{depth.height}), expected one size; write intrinsics_color.txt and "
             "intrinsics_depth.txt, each for its own"
         )
-
-
-def _mesh_reader(path: Path) -> Callable[[], TriangleMesh] | None:
-    for candidate in (path / "mesh.ply", path / f"{path.resolve().name}_vh_clean_2.ply"):
-        if candidate.is_file():
-            return partial(read_ply, candidate)
-    return None

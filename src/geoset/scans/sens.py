@@ -230,8 +230,8 @@ def _check_size(width: int, height: int, camera: Camera) -> None:
     """Refuse an image of another size before it takes memory."""
     if (width, height) != (camera.width, camera.height):
         raise ValueError(
-            f"an image is {width}x{height}, expected {camera.width}x{camera.height} after the "
-            "file's header"
+            f"an image is {width}x{height}, expected {camera.width}x{camera.height} as the "
+            "file's header says"
         )
 
 
