@@ -7,7 +7,7 @@ import pytest
 from geoset import open_scan
 from geoset.errors import GeosetError
 from geoset.geometry.mesh import TriangleMesh
-from scan_folders import write_matrix
+from scan_folders import write_image, write_matrix
 from scan_formats.redwood import write_redwood
 
 K = np.array([[50.0, 0, 19.5], [0, 52, 14.5], [0, 0, 1]])
@@ -166,3 +166,10 @@ def test_a_video_without_gaps_is_at_full_rate(tmp_path):
     images, depths = np.zeros((count, 3, 4, 3), np.uint8), np.ones((count, 3, 4), np.uint16)
     folder = write_redwood(tmp_path / "a", images, depths, [np.eye(4)] * count, K)
     assert open_scan(folder).full_rate
+
+
+def test_a_first_frame_of_another_shape_is_alone_rejected(folder):
+    write_image(folder / "color/00000.jpg", np.zeros((40, 40, 3), np.uint8))
+    scan = open_scan(folder)
+    assert by_place(scan) == {"00001": 1, "00002": 2, "00003": 3}
+    assert scan.rejected == [("00000", "image of another shape than its camera")]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,7 @@ def assemble_frames(
     """
     frames: list[Frame] = []
     rejected: list[tuple[str, str]] = []
+    shared = color_camera and cache(color_camera), depth_camera and cache(depth_camera)
     first_sizes = None
     names = set()
     for entry in files:
@@ -70,30 +71,30 @@ def assemble_frames(
         if entry.name in names:
             reason = "second frame of its name"
         names.add(entry.name)
-        if reason is None and entry.cameras is None:
-            sizes = (found["colour"], found.get("depth", found["colour"]))
-            first_sizes = first_sizes or sizes
-            if sizes != first_sizes:
-                reason = "image size differs from the first frame's"
+        sizes = found.get("colour"), found.get("depth", found.get("colour"))
+        if reason is None and entry.cameras is None and first_sizes not in (None, sizes):
+            reason = "image size differs from the first frame's"
         if reason:
             rejected.append((entry.name, reason))
             continue
         try:
-            frames.append(_frame(entry, found, color_camera, depth_camera, units_per_metre))
+            frames.append(_frame(entry, found, entry.cameras or shared, units_per_metre))
         except FrameError as error:
             rejected.append((entry.name, error.reason))
+            continue
+        if entry.cameras is None:
+            first_sizes = sizes
     return frames, rejected
 
 
 def _frame(
     entry: FrameFiles,
     found: dict,
-    color_camera: CameraOf | None,
-    depth_camera: CameraOf | None,
+    cameras: tuple[CameraOf, CameraOf],
     units_per_metre: float,
 ) -> Frame:
     """Build the frame of files that have been examined."""
-    of_color, of_depth = entry.cameras or (color_camera, depth_camera)
+    of_color, of_depth = cameras
     frame = Frame(
         name=entry.name,
         camera=of_color(*found["colour"]),
