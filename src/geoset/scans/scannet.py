@@ -9,6 +9,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from geoset.errors import GeosetError
 from geoset.geometry.ply import read_ply
 from geoset.scans import folders
@@ -17,6 +19,7 @@ from geoset.scans.scan import Frame, Scan
 from geoset.scans.scannet_images import add_label_images
 from geoset.scans.scannet_labels import read_surface_labels
 from geoset.scans.sens import read_sens
+from geoset.scans.trajectory import is_full_rate
 
 LAYOUT = "ScanNet"
 LOOKS_FOR = (
@@ -25,6 +28,7 @@ LOOKS_FOR = (
 )
 
 MESH = "_vh_clean_2.ply"
+FRAMES_A_SECOND = 30
 
 
 def matches(path: Path) -> bool:
@@ -60,11 +64,11 @@ def read(path: Path) -> Scan:
 
 
 def _is_sens(path: Path) -> bool:
-    return path.suffix.lower() == ".sens" and path.is_file()
+    return path.suffix == ".sens" and path.is_file()
 
 
 def _sens_files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.glob("*") if _is_sens(file))
+    return [file for file in folder.glob("*.sens") if _is_sens(file)]
 
 
 def _read_export(path: Path) -> Scan:
@@ -74,7 +78,10 @@ def _read_export(path: Path) -> Scan:
             f"{path}: has a mesh of ScanNet, but no frames; expected one .sens file, or color/, "
             "depth/, pose/ and intrinsic/ as ScanNet's SensReader writes them"
         )
-    return replace(folders.read(path), layout=LAYOUT)
+    scan = folders.read(path)
+    numbers = [int(frame.name) for frame in scan.frames if frame.name.isdecimal()]
+    full_rate = is_full_rate(np.array(numbers) / FRAMES_A_SECOND)
+    return replace(scan, layout=LAYOUT, full_rate=full_rate)
 
 
 def _read_video(path: Path, video: Path, mask_folder: Path, alone: bool) -> Scan:

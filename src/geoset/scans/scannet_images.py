@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 from PIL import Image
@@ -27,7 +27,8 @@ ARCHIVES = {  # first match counts; "filt" was cleaned by ScanNet
 }
 RAW_IDS = 2**16
 NUMBERED_PNG = re.compile(r"(^|/)[0-9]{1,9}\.png$")
-BAD_ZIP = (*UNREADABLE, BadZipFile, RuntimeError, NotImplementedError)  # encrypted, and odd ones
+BAD_ZIP = (*UNREADABLE, BadZipFile, RuntimeError)  # encrypted
+BOUNDED = (ZIP_STORED, ZIP_DEFLATED)  # of the others more is unpacked than asked for
 
 
 def add_label_images(
@@ -79,6 +80,8 @@ class _LabelImages:
         """Decode an image, (H,W) uint16."""
         most = 2 * LARGEST_IMAGE
         try:
+            if member.compress_type not in BOUNDED:
+                raise BadZipFile("is neither stored nor deflated")
             with self.archive.open(member) as file:
                 data = file.read(most)
             with Image.open(BytesIO(data), formats=("PNG",)) as image:
