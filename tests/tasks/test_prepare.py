@@ -16,7 +16,8 @@ def copy(prepared_rooms, tmp_path):
 
 
 def times(folder):
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    """Return when each file of scenes was written."""
+    return {path: path.stat().st_mtime_ns for path in folder.glob("?/**/*")}
 
 
 def damage_intrinsics(scan):
@@ -52,10 +53,10 @@ def test_finished_scenes_are_not_touched(rooms, copy):
 
 def test_only_what_is_missing_is_prepared(rooms, prepared_rooms, copy):
     shutil.rmtree(copy / "b")
-    before = times(copy / "a")
+    before = times(copy)
     summary, _ = prepare_quietly(rooms, copy)
     assert [report.status for report in summary.reports] == ["finished before", "prepared"]
-    assert times(copy / "a") == before
+    assert before.items() <= times(copy).items()
     assert contents(copy) == contents(prepared_rooms)
 
 
@@ -155,7 +156,7 @@ def test_a_limit_to_the_pairs(rooms, prepared_rooms, tmp_path):
     assert len(kept) == 2 and all(pair in every for pair in kept)
     found = summary.reports[0].info["pairs"]
     assert (found["found"], found["kept"]) == (len(every), 2)
-    assert f"a: {len(every)} pairs found, 2 kept" in printed
+    assert f"pairs left out: {len(every) - 2} x more than 2 pairs" in printed
 
 
 @pytest.mark.parametrize(

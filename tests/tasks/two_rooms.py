@@ -19,17 +19,17 @@ def write_two_rooms(folder):
     return folder
 
 
-def prepare_quietly(scans, out, settings=SETTINGS, workers=1):
+def prepare_quietly(scans, out, settings=SETTINGS, workers=1, **engine):
     """Prepare; return the summary and what was printed."""
     text = io.StringIO()
-    summary = prepare(scans, out, settings, workers, Console(file=text, width=200))
+    summary = prepare(scans, out, settings, workers, Console(file=text, width=200), **engine)
     return summary, text.getvalue()
 
 
 def contents(folder):
-    """Return the bytes of every file by its path."""
+    """Return the bytes of every file of scenes by its path; reports tell of times too."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file()
+        if path.is_file() and not path.match("report*.json")
     }

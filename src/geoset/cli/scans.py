@@ -1,7 +1,7 @@
 """Commands on scans and prepared scenes."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -33,23 +33,46 @@ def prepare(
     /,
     settings: Annotated[PrepareSettings, Inline] = PrepareSettings(),  # noqa: B008
     workers: int = 1,
+    engine: Literal["local", "dask", "ray"] = "local",
+    address: str | None = None,
+    shard: str | None = None,
+    split: Literal["train", "val", "test", "all"] = "train",
+    split_list: Path | None = None,
 ) -> None:
     """Cut surfaces into geometric sets and project them into the frames.
 
-    Finished scenes are skipped, so a run that was stopped is continued by the same command.
-
-    A scan that fails does not stop the others; the exit code is then 1.
+    Finished scenes are skipped, unless their scan changed since: a run that was stopped is
+    continued by the same command. A scan that fails does not stop the others; the exit code is
+    then 1, and OUT/failed says why. OUT/report.json tells of all scans.
 
     Example: geoset prepare my_scans prepared --workers 2
+
+    Example: geoset prepare my_scans prepared --engine dask --address tcp://host:8786
 
     Args:
         scans: one scan, or a folder of scans
         out: folder for the prepared scenes
-        workers: scenes prepared at the same time
+        workers: scenes prepared at the same time; a cluster with an address has its own
+        engine: where: processes of this machine, a Dask or a Ray cluster
+        address: of the cluster; none = one is started on this machine
+        shard: i/n prepares the i-th of n parts of the scans, for arrays of jobs with one OUT
+        split: of ScanNet's scenes, if its lists are beside them
+        split_list: a file of names of scans to prepare, one a line
     """
     from geoset.tasks.prepare import prepare as run
 
-    if run(scans, out, settings, workers).failed:
+    summary = run(
+        scans,
+        out,
+        settings,
+        workers,
+        engine=engine,
+        address=address,
+        shard=shard,
+        split=split,
+        split_list=split_list,
+    )
+    if summary.failed:
         raise SystemExit(1)
 
 

@@ -1,37 +1,32 @@
 """Prepare many scans: each on its own, none at the cost of the others."""
 
+import json
+import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
-import joblib
-from rich import box
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
 
 from geoset.errors import GeosetError
-from geoset.prepare.run import PrepareSettings, SceneReport, prepare_scene
+from geoset.files import atomic_write
+from geoset.prepare.finished import OutdatedError, check_finished
+from geoset.recipes import PrepareSettings
 from geoset.scans.detect import find_scans
+from geoset.scans.scan import scan_name
+from geoset.scans.splits import Split
+from geoset.tasks.attempt import FAILED, FINISHED, Outcome, attempt, death, failure
+from geoset.tasks.engines import Engine, Show, Work, do_each
+from geoset.tasks.isolated import ProcessDiedError
+from geoset.tasks.prepare_progress import PrepareProgress
+from geoset.tasks.prepare_report import PrepareSummary, report_of
+from geoset.tasks.prepare_summary import print_summary
 
-
-@dataclass(frozen=True)
-class PrepareSummary:
-    """What became of each scan."""
-
-    reports: list[SceneReport]
-
-    @property
-    def failed(self) -> list[SceneReport]:
-        """Scans that could not be prepared."""
-        return [report for report in self.reports if report.status == "failed"]
+CHECKS_AT_ONCE = 16  # they mostly wait for the file system
 
 
 def prepare(
@@ -40,144 +35,123 @@ def prepare(
     settings: PrepareSettings | None = None,
     workers: int = 1,
     console: Console | None = None,
+    *,
+    engine: str = "local",
+    address: str | None = None,
+    shard: str | None = None,
+    split: Split = "train",
+    split_list: Path | None = None,
 ) -> PrepareSummary:
     """Prepare a scan, or every scan in a folder, into `out`/<scan name>.
 
-    Finished scenes are skipped; a scan that fails is reported and the others go on.
+    Finished scenes are skipped unless outdated. A scan that fails, or whose worker dies, is
+    reported and the others go on: its traceback is in `out`/failed, `out`/report.json tells of all.
+
+    Args:
+        scans: a scan, or a folder of scans
+        out: folder for the prepared scenes
+        settings: how scans are prepared
+        workers: scans prepared at the same time
+        console: where progress and summary go; none = stderr
+        engine: where they are prepared: local, dask or ray
+        address: of a running Dask or Ray cluster; none = one is started here
+        shard: "i/n" takes the i-th of n parts; other parts may go into `out` at the same time
+        split: of ScanNet
+        split_list: a file of names of scans to take
 
     Raises:
-        GeosetError: `scans` holds no scan, or every one of them failed.
+        GeosetError: `scans` holds no scan, every one of them failed, or there is no such engine.
     """
-    if workers < 1:
-        raise GeosetError(f"workers is {workers}, expected 1 or more; 1 prepares scan after scan")
     settings, console = settings or PrepareSettings(), console or Console(stderr=True)
-    paths, others, notes = find_scans(scans)
-    with _progress(console) as progress:
-        if workers == 1 or len(paths) == 1:
-            reports = _one_by_one(paths, out, settings, progress)
-        else:
-            reports = _in_parallel(paths, out, settings, workers, progress)
-    reports.sort(key=lambda report: report.scene)
-    summary = PrepareSummary(reports)
-    if len(reports) == len(summary.failed) == 1:
-        raise GeosetError(reports[0].error)
-    console.print(_table(reports))
-    for line in notes + _notes(reports, others):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    if len(summary.failed) == len(reports):
+    where, (number, parts) = Engine(engine, workers, address), _shard(shard)
+    found = find_scans(scans, split, split_list)
+    paths, out = [path.absolute() for path in found.scans][number - 1 :: parts], out.absolute()
+    outcomes, missing, outdated = _sort_out(paths, out, settings)
+    if len(paths) > 1:
+        console.print(f"{len(paths)} scans, {len(missing)} to prepare", highlight=False)
+    work = partial(attempt, out=out, settings=settings)
+    with PrepareProgress(console, len(missing)) as progress:
+        for outcome in _prepare_each(missing, len(paths) == 1, work, where, progress.show):
+            outcomes.append(outcome)
+            progress.settle(outcome.scan)
+            _keep_details(outcome, out)
+    summary = PrepareSummary(sorted(outcomes, key=lambda outcome: outcome.scene), outdated)
+    name = f"report-{number}-of-{parts}.json" if shard else "report.json"
+    report = report_of(summary, settings, {"engine": engine, "workers": workers, "shard": shard})
+    with suppress(GeosetError):  # on a full disk the summary still tells
+        atomic_write(out / name, json.dumps(report, indent=1))
+    if len(paths) == len(summary.failed) == 1:
+        raise GeosetError(summary.failed[0].error)
+    print_summary(summary, found, out, console)
+    if summary.failed and len(summary.failed) == len(paths):
         raise GeosetError(f"{scans}: no scan could be prepared; the reasons stand above")
     return summary
 
 
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,  # a log would get an empty line of it
-    )
+def _shard(text: str | None) -> tuple[int, int]:
+    """Read "3/10", the third of ten parts."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text or "1/1")
+    number, parts = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= number <= parts:
+        raise GeosetError(
+            f"shard is '{text}', expected i/n with i from 1 to n, such as 3/10 for the third of "
+            "ten parts"
+        )
+    return number, parts
 
 
-def _one_by_one(
-    paths: list[Path], out: Path, settings: PrepareSettings, progress: Progress
-) -> list[SceneReport]:
-    scans = progress.add_task("scans", total=len(paths), visible=len(paths) > 1)
-    part = progress.add_task("", total=1)
-    reports = []
-    for path in paths:
-
-        def show(what: str, done: int, total: int, path: Path = path) -> None:
-            progress.update(part, description=f"{path.name}: {what}", completed=done, total=total)
-
-        reports.append(_attempt(path, out, settings, show))
-        progress.advance(scans)
-    return reports
+def _sort_out(
+    paths: list[Path], out: Path, settings: PrepareSettings
+) -> tuple[list[Outcome], list[Path], Counter[str]]:
+    """Return what is known already, the scans to prepare, and why finished ones are outdated."""
+    wanted = json.loads(json.dumps(asdict(settings)))
+    with ThreadPoolExecutor(CHECKS_AT_ONCE) as threads:
+        checked = list(threads.map(partial(_check, out=out, wanted=wanted), paths))
+    outcomes = [known for known in checked if isinstance(known, Outcome)]
+    for outcome in outcomes:
+        _keep_details(outcome, out)
+    missing = [p for p, known in zip(paths, checked, strict=True) if not isinstance(known, Outcome)]
+    return outcomes, missing, Counter(known for known in checked if isinstance(known, str))
 
 
-def _in_parallel(
-    paths: list[Path], out: Path, settings: PrepareSettings, workers: int, progress: Progress
-) -> list[SceneReport]:
-    scans = progress.add_task(f"scans, {workers} workers", total=len(paths))
-    pool = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
-    reports = []
-    for report in pool(joblib.delayed(_attempt)(path, out, settings) for path in paths):
-        reports.append(report)
-        progress.advance(scans)
-    return reports
-
-
-def _attempt(path: Path, out: Path, settings: PrepareSettings, *show) -> SceneReport:
+def _check(scan: Path, out: Path, wanted: dict) -> Outcome | str | None:
+    """Return what is known of a scan without preparing it: an outcome, why it is outdated, None."""
+    folder = out / scan_name(scan)
     try:
-        return prepare_scene(path, out, settings, *show)
+        if out.resolve().is_relative_to(scan.resolve()):
+            raise GeosetError(f"{out}: is inside the scan {scan}; choose another OUT")
+        if (folder / "scene.json").is_file():
+            return Outcome(scan, FINISHED, info=check_finished(folder, scan, wanted))
+    except OutdatedError as error:
+        return error.reason
     except GeosetError as error:
-        return SceneReport(path.resolve().name, "failed", error=str(error))
+        return failure(scan, error)
+    return None
 
 
-def _table(reports: list[SceneReport]) -> Table:
-    table = Table(
-        title="prepared scenes",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    table.add_column("scene", overflow="fold")
-    for heading in ("frames", "rejected", "vertices", "sets", "pairs", "covered", "residual"):
-        table.add_column(heading, justify="right", min_width=len(heading))
-    for report in reports:
-        name = report.scene if report.status == "prepared" else f"{report.scene} ({report.status})"
-        table.add_row(name, *_figures(report.info))
-    return table
+def _prepare_each(
+    scans: list[Path], in_this_process: bool, work: Work, engine: Engine, show: Show
+) -> Iterator[Outcome]:
+    """Yield outcomes as they come. If a worker dies, its scan is tried once more, alone."""
+    if in_this_process or not scans:
+        yield from (work(scan, partial(show, scan)) for scan in scans)
+        return
+    with engine.open() as slots:
+        again = []
+        for scan, result in do_each(work, scans, slots, show):
+            if isinstance(result, ProcessDiedError):
+                again.append(scan)
+            else:
+                yield result
+        for scan, result in do_each(work, again, slots._replace(count=1), show):
+            yield death(scan, result) if isinstance(result, ProcessDiedError) else result
 
 
-def _figures(info: dict) -> list[str]:
-    if not info:
-        return [""] * 7
-    frames = info["frames"]
-    covered = sum(frame["covered"] for frame in frames) / len(frames)
-    residuals = sorted(f["residual"] for f in frames if f["residual"] is not None)
-    return [
-        str(len(frames)),
-        str(len(info["rejected"])),
-        str(info["surface"]["vertices"]),
-        str(info["sets"]),
-        str(info["pairs"]["kept"]),
-        f"{covered:.0%}",
-        f"{residuals[len(residuals) // 2] * 1000:.1f} mm" if residuals else "-",
-    ]
-
-
-def _notes(reports: list[SceneReport], others: list[Path]) -> list[str]:
-    """Say what was left out and why, and what the figures mean."""
-    lines = [
-        "covered: share of the pixels with depth that see the surface; "
-        "residual: median distance of sensor and surface"
-    ]
-    reasons = Counter(reason for r in reports for _, reason in r.info.get("rejected", []))
-    lines += [f"rejected frames: {count} x {reason}" for reason, count in reasons.most_common()]
-    if others:
-        names = ", ".join(path.name for path in others[:5]) + ", ..." * (len(others) > 5)
-        lines.append(f"not scans, left alone: {len(others)} folders ({names})")
-    for report in reports:
-        pairs = report.info.get("pairs", {"found": 1, "kept": 1})
-        if report.error:
-            lines.append(f"failed: {report.error}")
-        scan = report.info.get("scan", {"frame_step": 1})
-        if scan["frame_step"] > 1:
-            lines.append(
-                f"{report.scene}: every {scan['frame_step']}th of {scan['frames']} usable frames "
-                "(--frame-step)"
-            )
-        if pairs["found"] == 0:
-            lines.append(
-                f"{report.scene}: no two frames overlap enough; use a smaller --frame-step or "
-                "--min-overlap"
-            )
-        elif pairs["kept"] < pairs["found"]:
-            lines.append(f"{report.scene}: {pairs['found']} pairs found, {pairs['kept']} kept")
-    return lines
+def _keep_details(outcome: Outcome, out: Path) -> None:
+    """Write why a scan failed; a scan that did not fail has no such file any more."""
+    file = out / outcome.details_file
+    if outcome.status == FAILED:
+        with suppress(GeosetError):  # on a full disk the summary still tells
+            atomic_write(file, outcome.details)
+    else:
+        file.unlink(missing_ok=True)

@@ -1,0 +1,74 @@
+"""One scan prepared, or the reason why not: whatever happens to it, the others go on."""
+
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from geoset.errors import GeosetError
+from geoset.prepare.run import prepare_scene
+from geoset.recipes import PrepareSettings
+from geoset.scans.scan import scan_name
+from geoset.tasks.isolated import ProcessDiedError
+
+PREPARED, FINISHED, FAILED = "prepared", "finished before", "failed"
+
+
+@dataclass
+class Outcome:
+    """What became of one scan.
+
+    status: PREPARED, FINISHED or FAILED
+    info: its scene.json, unless it failed
+    error: why it failed
+    details: traceback, or what its process wrote before it died
+    seconds: how long it took; None = nothing was done
+    """
+
+    scan: Path
+    status: str
+    info: dict = field(default_factory=dict)
+    error: str = ""
+    details: str = ""
+    seconds: float | None = None
+
+    @property
+    def scene(self) -> str:
+        """The scene's name."""
+        return scan_name(self.scan)
+
+    @property
+    def details_file(self) -> str:
+        """Where its details are kept if it failed, below the folder of prepared scenes."""
+        return f"failed/{self.scene}.txt"
+
+    @property
+    def reason(self) -> str:
+        """The error without the scan's own path, so that the same one of many scans is counted."""
+        return self.error.removeprefix(f"{self.scan}: ").replace(str(self.scan), "SCAN")
+
+
+def attempt(scan: Path, show=lambda *_: None, *, out: Path, settings: PrepareSettings) -> Outcome:
+    """Prepare one scan; an exception becomes an outcome."""
+    began = time.monotonic()
+    try:
+        outcome = Outcome(scan, PREPARED, info=prepare_scene(scan, out, settings, show).info)
+    except Exception as error:
+        outcome = failure(scan, error)
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def failure(scan: Path, error: Exception) -> Outcome:
+    """Return the outcome of an exception that is being handled."""
+    known = isinstance(error, GeosetError)
+    text = str(error) if known else f"{scan}: {type(error).__name__}: {error}"
+    return Outcome(scan, FAILED, error=text, details=traceback.format_exc())
+
+
+def death(scan: Path, died: ProcessDiedError) -> Outcome:
+    """Return the outcome of a scan on which two processes died."""
+    text = (
+        f"{scan}: its worker died twice ({died.how}), the second time alone: perhaps out of memory"
+    )
+    return Outcome(scan, FAILED, error=text, details=f"{text}\n\n{died.log}")

@@ -1,0 +1,184 @@
+"""Where work is done: processes of this machine, Dask or Ray; one that dies costs its own work.
+
+Threads of joblib hand the work out, one a slot, and each waits for its own. joblib's backends for
+processes, Dask and Ray would end the whole run when a worker dies, and not say whose work it was.
+"""
+
+import importlib
+import queue
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+import joblib
+
+from geoset.errors import GeosetError
+from geoset.tasks.isolated import IsolatedProcess, ProcessDiedError
+
+Item = TypeVar("Item")
+Work = Callable[..., Any]
+"""Called with an item and, where a process is near, a function that shows how far it is."""
+Show = Callable[..., None]
+"""Called with an item and what the work on it says of how far it is."""
+PATIENCE = 60  # seconds until the first worker of a cluster must have come
+
+
+class Slots(NamedTuple):
+    """Where work can be done.
+
+    count: pieces done at the same time
+    call: (work, item, show) -> result; raises ProcessDiedError
+    """
+
+    count: int
+    call: Callable[[Work, Any, Show], Any]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where work is done.
+
+    name: local, dask or ray
+    workers: pieces done at the same time; not of a cluster with an address, which has its own
+    address: of a running cluster; none = one is started on this machine
+    """
+
+    name: str = "local"
+    workers: int = 1
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in OPENERS:
+            raise GeosetError(f"engine is '{self.name}', expected one of {', '.join(OPENERS)}")
+        if self.workers < 1:
+            raise GeosetError(
+                f"workers is {self.workers}, expected 1 or more; 1 works on one after the other"
+            )
+        if self.address and self.name == "local":
+            raise GeosetError(
+                f"address is {self.address}, but the engine is local; add --engine dask or "
+                "--engine ray"
+            )
+
+    def open(self) -> AbstractContextManager[Slots]:
+        """Start it, or connect to it; it is ended with the context if it was started.
+
+        Raises:
+            GeosetError: its package is missing, or nothing answers at the address.
+        """
+        return OPENERS[self.name](self)
+
+
+def do_each(
+    work: Work, items: Iterable[Item], slots: Slots, show: Show
+) -> Iterator[tuple[Item, Any]]:
+    """Yield each item with its result, as they come; a ProcessDiedError is such a result."""
+
+    def attempt(item: Item) -> tuple[Item, Any]:
+        try:
+            return item, slots.call(work, item, lambda *seen: show(item, *seen))
+        except ProcessDiedError as died:
+            return item, died
+
+    pool = joblib.Parallel(
+        slots.count, backend="threading", batch_size=1, return_as="generator_unordered"
+    )
+    yield from pool(joblib.delayed(attempt)(item) for item in items)
+
+
+@contextmanager
+def _local(engine: Engine) -> Iterator[Slots]:
+    idle: queue.SimpleQueue[IsolatedProcess] = queue.SimpleQueue()
+    started: list[IsolatedProcess] = []
+
+    def call(work: Work, item: Any, show: Show) -> Any:
+        try:
+            process = idle.get_nowait()
+        except queue.Empty:
+            process = IsolatedProcess()
+            started.append(process)
+        result = process.call(work, item, show)  # one that dies does not come back
+        idle.put(process)
+        return result
+
+    try:
+        yield Slots(engine.workers, call)
+    finally:
+        for process in started:
+            process.close()
+
+
+@contextmanager
+def _dask(engine: Engine) -> Iterator[Slots]:
+    dask, distributed = _package("dask"), _package("distributed")
+    started_here = {
+        "n_workers": engine.workers,
+        "threads_per_worker": 1,
+        "memory_limit": 0,
+        "dashboard_address": None,
+    }
+    where = {"address": engine.address} if engine.address else started_here
+    dask.config.set({"distributed.scheduler.allowed-failures": 0})
+    try:
+        client = distributed.Client(**where)
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except (OSError, ValueError) as error:
+        raise GeosetError(
+            f"Dask at {engine.address}: {error}; start it with: dask scheduler, and dask worker "
+            "ADDRESS --nthreads 1"
+        ) from error
+
+    def call(work: Work, item: Any, show: Show) -> Any:
+        try:
+            return client.submit(work, item, pure=False).result()
+        except distributed.KilledWorker as error:
+            raise ProcessDiedError("Dask's worker died", str(error)) from None
+
+    with client:
+        yield Slots(sum(client.ncores().values()), call)
+
+
+@contextmanager
+def _ray(engine: Engine) -> Iterator[Slots]:
+    ray = _package("ray")
+    try:
+        ray.init(
+            address=engine.address or "local",
+            num_cpus=None if engine.address else engine.workers,
+            include_dashboard=None if engine.address else False,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
+    except (ConnectionError, ValueError) as error:
+        raise GeosetError(
+            f"Ray at {engine.address}: {error}; start it with: ray start --head"
+        ) from error
+    remote = ray.remote(max_retries=0)(_do)
+
+    def call(work: Work, item: Any, show: Show) -> Any:
+        try:
+            return ray.get(remote.remote(work, item))
+        except ray.exceptions.RayError as error:
+            raise ProcessDiedError("Ray's worker died", str(error)) from None
+
+    try:
+        yield Slots(int(ray.cluster_resources()["CPU"]), call)
+    finally:
+        ray.shutdown()
+
+
+def _do(work: Work, item: Any) -> Any:
+    return work(item)
+
+
+def _package(name: str):
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise GeosetError(
+            f"the package {name} is not installed; get it with: pip install 'geoset[cluster]'"
+        ) from error
+
+
+OPENERS = {"local": _local, "dask": _dask, "ray": _ray}
