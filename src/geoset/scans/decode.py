@@ -4,9 +4,11 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import numpy as np
@@ -29,36 +31,27 @@ NO_DEPTH = 65535  # what some sensors write instead of 0
 
 def image_size(path: Path) -> tuple[int, int]:
     """Return (width, height) from the file's header alone."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            _check_length(path, image.size)
-            return image.size
-    except UNREADABLE as error:
-        raise unreadable(path, error) from error
+    with _open_image(path) as image:
+        return image.size
 
 
 def read_color(path: Path) -> np.ndarray:
     """Read an image as (H,W,3) uint8 RGB."""
-    try:
-        if path.suffix.lower() in (".jpg", ".jpeg"):
-            data = path.read_bytes()
-            _check_length(path, simplejpeg.decode_jpeg_header(data)[:2])
-            return simplejpeg.decode_jpeg(data, colorspace="RGB")
-        with Image.open(path, formats=FORMATS) as image:
-            _check_length(path, image.size)
+    if path.suffix.lower() not in (".jpg", ".jpeg"):
+        with _open_image(path) as image:
             return np.asarray(image.convert("RGB"))
+    try:
+        data = read_bytes(path)
+        _check_length(path, simplejpeg.decode_jpeg_header(data)[:2])
+        return simplejpeg.decode_jpeg(data, colorspace="RGB")
     except UNREADABLE as error:
         raise unreadable(path, error) from error
 
 
 def read_integers(path: Path) -> np.ndarray:
     """Read a one-channel image of 8 or 16 bits as (H,W) uint16."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            _check_length(path, image.size)
-            pixels = np.asarray(image)
-    except UNREADABLE as error:
-        raise unreadable(path, error) from error
+    with _open_image(path) as image:
+        pixels = np.asarray(image)
     if pixels.ndim != 2:
         raise GeosetError(f"{path}: expected one channel of 8 or 16 bits, found {pixels.shape}")
     return pixels.astype(np.uint16)
@@ -80,7 +73,7 @@ def read_depth(path: Path, units_per_metre: float = 1000.0) -> np.ndarray:
 def read_matrix(path: Path) -> np.ndarray:
     """Read a text file of numbers, one row a line, as float64."""
     try:
-        rows = [line.split() for line in path.read_text().splitlines() if line.strip()]
+        rows = [line.split() for line in read_bytes(path).splitlines() if line.strip()]
         matrix = np.array(rows, dtype=np.float64, ndmin=2)
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
@@ -125,9 +118,19 @@ def camera_from_integer_centres(K: np.ndarray, width: int, height: int) -> Camer
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_bytes(path))
     except (OSError, ValueError, RecursionError) as error:
         raise unreadable(path, error) from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file; what is none, a pipe for one, would be waited for.
+
+    Raises:
+        OSError: it is missing, no file, or unreadable.
+    """
+    _check_is_file(path)
+    return path.read_bytes()
 
 
 def mesh_reader(*candidates: Path) -> Callable[[], TriangleMesh] | None:
@@ -146,6 +149,22 @@ def unreadable(path: Path, error: Exception) -> GeosetError:
 def natural_key(name: str) -> list:
     """Sort key under which frame 2 comes before frame 10."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+
+
+@contextmanager
+def _open_image(path: Path) -> Iterator[Image.Image]:
+    try:
+        _check_is_file(path)
+        with Image.open(path, formats=FORMATS) as image:
+            _check_length(path, image.size)
+            yield image
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
+
+
+def _check_is_file(path: Path) -> None:
+    if not S_ISREG(path.stat().st_mode):
+        raise OSError("it is no file")
 
 
 def _check_length(path: Path, size: tuple[int, int]) -> None:

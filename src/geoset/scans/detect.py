@@ -120,7 +120,7 @@ def _formats() -> str:
 
 
 def _listing(path: Path) -> str:
-    if path.is_file():
+    if not path.is_dir():
         return f"a {path.suffix or 'plain'} file"
     names = sorted(p.name for p in path.iterdir())
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

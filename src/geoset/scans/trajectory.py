@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from geoset.scans.decode import unreadable
+from geoset.scans.decode import read_bytes, unreadable
 
 FULL_RATE = 0.05  # seconds between frames up to which a video counts as whole: 20 a second
 SHORTEST_VIDEO = 250  # frames; of fewer, even consecutive ones are few enough to keep
@@ -18,7 +18,7 @@ def read_words(path: Path) -> list[list[str]]:
         GeosetError: the file is missing or unreadable.
     """
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_bytes(path).decode(errors="replace").splitlines()
     except OSError as error:
         raise unreadable(path, error) from error
     rows = [line.split() for line in lines]
