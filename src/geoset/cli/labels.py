@@ -133,7 +133,7 @@ def compare(
     models: Annotated[Positional[list[str]], arg(metavar="MODELS...")],
     /,
     out: Path,
-    scenes: tuple[Path, ...] = (),
+    scenes: tuple[str, ...] = (),
     frames: str = "every:5",
     data: Path | None = None,
     val_data: Path | None = None,
@@ -152,7 +152,7 @@ def compare(
     Args:
         models: run folders, files of weights, scratch, or imagenet
         out: folder for the results
-        scenes: prepared scenes, or folders of them
+        scenes: prepared scenes, or folders of them; also URLs
         frames: of the scenes: all, or every:5 for 0, 5, 10, ...
         data: labelled images: probes are fitted on the train split
         val_data: what they are scored on, if it lies elsewhere; none = the val split of DATA

@@ -21,7 +21,7 @@ def chosen_recipe(arguments: list[str]) -> PretrainRecipe:
 
 
 def pretrain(
-    prepared: Annotated[Positional[list[Path]], arg(metavar="PREPARED...")],
+    prepared: Annotated[Positional[list[str]], arg(metavar="PREPARED...")],
     /,
     out: Path,
     recipe: Recipe = "small",
@@ -43,7 +43,7 @@ def pretrain(
     Example: geoset pretrain prepared --recipe paper --model.encoder resnet18 --out runs/paper
 
     Args:
-        prepared: prepared scenes, or folders of them
+        prepared: prepared scenes, or folders of them; also URLs, such as s3://bucket/prepared
         out: folder of the run: weights, log, checkpoints
         recipe: what is trained, see above
         scale: small cuts any recipe down to minutes on 2 cores; full leaves it as it is

@@ -41,10 +41,10 @@ def fetch(entry: dict[str, Any], suffix: str, download: Callable[[Path], None]) 
     target = folder / f"{entry['sha256']}-{entry['bytes']}{suffix}"
     if not _KEPT.match(target.name):
         raise GeosetError(f"{target.name}: is no SHA-256 and size; the scene's files are damaged")
-    if _in_use(target):
-        return target
     locks = folder / "locks"
     try:
+        if _in_use(target):
+            return target
         locks.mkdir(parents=True, exist_ok=True)
         with FileLock(locks / target.name):
             return _fetch_alone(target, entry["bytes"], limit, locks, download)

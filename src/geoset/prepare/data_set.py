@@ -89,3 +89,10 @@ def write_index(path: str | Path) -> None:
     index = {"scenes": {scene.name: entry for scene, entry in zip(scenes, entries, strict=True)}}
     with folder.writing(INDEX) as temporary:
         temporary.write_text(json.dumps(index, indent=1, sort_keys=True))
+
+
+def refresh_indexes(paths: Iterable[str | Path]) -> None:
+    """Write the index anew in those of the folders that have one."""
+    for path in paths:
+        if open_folder(path).exists(INDEX):
+            write_index(path)

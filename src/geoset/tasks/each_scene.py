@@ -12,8 +12,8 @@ from geoset.errors import GeosetError
 
 
 def each_scene(
-    function: Callable[[Path], Any],
-    paths: Sequence[Path],
+    function: Callable[[str | Path], Any],
+    paths: Sequence[str | Path],
     what: str,
     workers: int = 1,
     console: Console | None = None,

@@ -46,7 +46,7 @@ def evaluate_frozen(
     models: Mapping[str, Path | str],
     out: Path,
     *,
-    scenes: Sequence[Path] = (),
+    scenes: Sequence[str | Path] = (),
     frames: str = "every:5",
     train: LabelledSet | None = None,
     test: LabelledSet | None = None,
@@ -122,7 +122,7 @@ def _load_networks(models: Mapping[str, Path | str], seed: int) -> dict[str, nn.
 
 
 def _match_all(
-    paths: Sequence[Path],
+    paths: Sequence[str | Path],
     frames: str,
     models: Mapping[str, Path | str],
     networks: Mapping[str, nn.Module],
@@ -132,7 +132,7 @@ def _match_all(
 ) -> dict[str, Any]:
     """Return the recalls of each scene; draw the first few."""
     scenes = {}
-    for number, path in enumerate(find_scenes(list(paths))):
+    for number, path in enumerate(find_scenes(paths)):
         scene = PreparedScene(path)
         drawn_to = out if number < DRAWN_SCENES else None
         found = scenes[scene.name] = _match(scene, frames, networks, rows, seed, drawn_to)

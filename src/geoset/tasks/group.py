@@ -13,10 +13,11 @@ from rich.table import Table
 from geoset.errors import GeosetError
 from geoset.evaluation.groups import GroupScore, score_groups
 from geoset.files import atomic_path
-from geoset.prepare.data_set import find_scenes
+from geoset.prepare.data_set import open_scenes, refresh_indexes
 from geoset.prepare.descriptors import SeenSets, see_sets
 from geoset.prepare.groups import check_free, write_grouping
 from geoset.prepare.scene import PreparedScene
+from geoset.prepare.storage import is_url
 from geoset.recipes import GroupSettings
 from geoset.tasks.each_scene import each_scene
 from geoset.tasks.group_by import Grouping, by_features, by_file, by_geometry, by_layer
@@ -42,7 +43,7 @@ class GroupSummary:
 
 
 def group(
-    prepared: list[Path],
+    prepared: list[str | Path],
     settings: GroupSettings | None = None,
     out: Path | None = None,
     workers: int = 1,
@@ -53,14 +54,14 @@ def group(
     Sets that no pixel sees, or without area, are in no cluster. Where all scenes have a layer
     `semantic`, the grouping is compared with it.
 
-    out: the picture, default groups-NAME.png in the first of `prepared`
+    out: the picture, default groups-NAME.png in the first of `prepared`, or here if that is a URL
 
     Raises:
         GeosetError: there is no prepared scene, one has another grouping of the name, or what it
             is to be made from is missing or does not fit.
     """
     settings, console = settings or GroupSettings(), console or Console(stderr=True)
-    scenes = [PreparedScene(path) for path in find_scenes(prepared)]
+    scenes = open_scenes(prepared)
     kind, _, argument = settings.by.partition(":")
     name = settings.name or kind
     made_by = {"by": settings.by}
@@ -82,8 +83,10 @@ def group(
     if grouping.count == 0:
         raise GeosetError(f"by {settings.by}, no set of layer '{settings.layer}' is in any group")
     write_grouping(scenes, name, settings.layer, grouping.groups, grouping.count, made_by)
+    refresh_indexes(prepared)
     scores = _scores(scenes, seen, grouping, settings.layer)
-    picture = out or Path(prepared[0]) / f"groups-{name}.png"
+    beside = "." if is_url(prepared[0]) else prepared[0]
+    picture = out or Path(beside, f"groups-{name}.png")
     sheet = draw_groups(scenes, seen, grouping, settings.layer, settings.seed)
     with atomic_path(picture) as temporary:
         sheet.save(temporary, format="PNG")
@@ -94,7 +97,7 @@ def group(
     return GroupSummary(name, grouping.count, grouping.groups, scores, picture)
 
 
-def _see(path: Path, layer: str) -> SeenSets:
+def _see(path: str | Path, layer: str) -> SeenSets:
     return see_sets(PreparedScene(path), layer)
 
 

@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from geoset.errors import GeosetError
-from geoset.prepare.data_set import find_scenes
+from geoset.prepare.data_set import find_scenes, refresh_indexes
 from geoset.prepare.layers import LayerReport, make_layers
 from geoset.prepare.scene import PreparedScene
+from geoset.prepare.storage import open_folder
 from geoset.recipes import LayerSettings
 from geoset.tasks.each_scene import each_scene
 
@@ -31,7 +32,7 @@ class LayersSummary:
 
 
 def add_layers(
-    prepared: list[Path],
+    prepared: list[str | Path],
     settings: LayerSettings,
     workers: int = 1,
     console: Console | None = None,
@@ -48,6 +49,7 @@ def add_layers(
     of_scenes = each_scene(attempt, find_scenes(prepared), "layers", workers, console)
     reports = [report for of_scene in of_scenes for report in of_scene]
     summary = LayersSummary(reports)
+    refresh_indexes(prepared)
     if len(reports) == len(summary.failed) == 1:
         raise GeosetError(reports[0].error)
     console.print(_table([report for report in reports if report.status != "failed"]))
@@ -58,11 +60,11 @@ def add_layers(
     return summary
 
 
-def _attempt(path: Path, settings: LayerSettings) -> list[LayerReport]:
+def _attempt(path: str | Path, settings: LayerSettings) -> list[LayerReport]:
     try:
         return make_layers(PreparedScene(path), settings)
     except GeosetError as error:
-        return [LayerReport(path.resolve().name, "", "failed", error=str(error))]
+        return [LayerReport(open_folder(path).name, "", "failed", error=str(error))]
 
 
 def _table(reports: list[LayerReport]) -> Table:
