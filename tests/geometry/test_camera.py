@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from geoset.geometry.camera import Camera, invert, transform, why_not_rigid
+from geoset.geometry.camera import (
+    Camera,
+    invert,
+    nearest_rigid,
+    transform,
+    why_each_is_not_rigid,
+    why_not_rigid,
+)
 
 SKEWED = Camera(np.array([[50.0, 2.0, 31.5], [0.0, 60.0, 20.25], [0.0, 0.0, 1.0]]), 64, 48)
 
@@ -70,20 +77,36 @@ def spoiled(row, column, value):
     return pose
 
 
-@pytest.mark.parametrize(
-    ("pose", "reason"),
-    [
-        (np.eye(3), "pose is 3x3, expected 4x4"),
-        (spoiled(1, 3, np.nan), "pose has non-finite entries"),
-        (spoiled(0, 0, -np.inf), "pose has non-finite entries"),
-        (some_pose() * 1.1, "pose is not rigid (its axes are not orthonormal)"),
-        (np.zeros((4, 4)), "pose is not rigid (its axes are not orthonormal)"),
-        (np.diag([1.0, 1, -1, 1]), "pose is not rigid (it mirrors space)"),
-        (spoiled(3, 0, 0.5), "pose is not rigid (its last row is not 0 0 0 1)"),
-    ],
-)
+NOT_RIGID = [
+    (np.eye(3), "pose is 3x3, expected 4x4"),
+    (spoiled(1, 3, np.nan), "pose has non-finite entries"),
+    (spoiled(0, 0, -np.inf), "pose has non-finite entries"),
+    (some_pose() * 1.1, "pose is not rigid (its axes are not orthonormal)"),
+    (np.zeros((4, 4)), "pose is not rigid (its axes are not orthonormal)"),
+    (np.diag([1.0, 1, -1, 1]), "pose is not rigid (it mirrors space)"),
+    (spoiled(3, 0, 0.5), "pose is not rigid (its last row is not 0 0 0 1)"),
+]
+
+
+@pytest.mark.parametrize(("pose", "reason"), NOT_RIGID)
 def test_why_not_rigid_names_the_reason(pose, reason):
     assert why_not_rigid(pose) == reason
+
+
+def test_each_of_many_poses_gets_its_own_reason():
+    whole = [(pose, reason) for pose, reason in NOT_RIGID if pose.shape == (4, 4)]
+    whole.insert(2, (some_pose(), None))
+    poses, reasons = zip(*whole, strict=True)
+    assert why_each_is_not_rigid(np.stack(poses)) == list(reasons)
+    assert why_each_is_not_rigid(np.empty((0, 4, 4))) == []
+
+
+def test_nearest_rigid_takes_many_at_once():
+    rounded = np.stack([some_pose().round(2), np.eye(4)])
+    for matrix, rigid in zip(rounded, nearest_rigid(rounded), strict=True):
+        np.testing.assert_array_equal(rigid, nearest_rigid(matrix))
+        np.testing.assert_allclose(rigid[:3, :3].T @ rigid[:3, :3], np.eye(3), atol=1e-15)
+        np.testing.assert_allclose(rigid, matrix, atol=0.01)
 
 
 def test_a_pose_printed_with_four_digits_is_rigid():

@@ -68,16 +68,29 @@ def why_not_rigid(matrix: np.ndarray) -> str | None:
     """Say why a matrix is no rigid 4x4 transform, or return None if it is one."""
     if matrix.shape != (4, 4):
         return f"pose is {'x'.join(map(str, matrix.shape))}, expected 4x4"
-    if not np.isfinite(matrix).all():
-        return "pose has non-finite entries"
-    rotation = matrix[:3, :3]
-    if np.abs(rotation.T @ rotation - np.eye(3)).max() > RIGID_TOLERANCE:
-        return "pose is not rigid (its axes are not orthonormal)"
-    if np.linalg.det(rotation) < 0:
-        return "pose is not rigid (it mirrors space)"
-    if np.abs(matrix[3] - (0, 0, 0, 1)).max() > RIGID_TOLERANCE:
-        return "pose is not rigid (its last row is not 0 0 0 1)"
-    return None
+    return why_each_is_not_rigid(matrix[None])[0]
+
+
+def why_each_is_not_rigid(matrices: np.ndarray) -> list[str | None]:
+    """Say why matrices (N,4,4) are no rigid transforms, None for those that are."""
+    finite = np.isfinite(matrices).all(axis=(1, 2))
+    tested = np.where(finite[:, None, None], matrices, np.eye(4))
+    rotations, last_rows = tested[:, :3, :3], tested[:, 3]
+    skew = np.abs(rotations.transpose(0, 2, 1) @ rotations - np.eye(3)).max(axis=(1, 2))
+    found = [
+        ("pose has non-finite entries", ~finite),
+        ("pose is not rigid (its axes are not orthonormal)", skew > RIGID_TOLERANCE),
+        ("pose is not rigid (it mirrors space)", np.linalg.det(rotations) < 0),
+        (
+            "pose is not rigid (its last row is not 0 0 0 1)",
+            np.abs(last_rows - (0, 0, 0, 1)).max(axis=1) > RIGID_TOLERANCE,
+        ),
+    ]
+    reasons: list[str | None] = [None] * len(matrices)
+    for reason, concerned in reversed(found):  # so that the first one stays
+        for k in np.flatnonzero(concerned):
+            reasons[k] = reason
+    return reasons
 
 
 def nearest_rigid(matrix: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ import simplejpeg
 from PIL import Image
 
 from geoset.errors import GeosetError
-from geoset.geometry.camera import Camera, nearest_rigid, why_not_rigid
+from geoset.geometry.camera import Camera, nearest_rigid, why_each_is_not_rigid
 from geoset.scans.decode import (
     NO_DEPTH,
     UNREADABLE,
@@ -180,7 +180,7 @@ def _index(path: Path, content: mmap.mmap, header: _Header) -> list[_Entry]:
 def _assemble(header: _Header, entries: list[_Entry]) -> tuple[list[Frame], list[tuple[str, str]]]:
     """Build the frames that have a pose."""
     matrices = np.array([entry.pose for entry in entries], np.float64).reshape(-1, 4, 4)
-    reasons = [why_not_rigid(matrix) for matrix in matrices]
+    reasons = why_each_is_not_rigid(matrices)
     posed = [k for k, reason in enumerate(reasons) if reason is None]
     frames = [
         Frame(
