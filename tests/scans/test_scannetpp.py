@@ -72,6 +72,12 @@ class TestIphone:
         with pytest.raises(GeosetError, match=text):
             open_scan(iphone)
 
+    def test_a_name_that_no_file_can_have(self, iphone):
+        file = iphone / "iphone/colmap/images.txt"
+        file.write_text(file.read_text().replace("frame_000010", "x" * 5000))
+        scan = open_scan(iphone)
+        assert scan.rejected == [("x" * 5000, "unreadable colour file")]
+
     def test_an_image_twice(self, iphone):
         file = iphone / "iphone/colmap/images.txt"
         lines = file.read_text().splitlines()

@@ -93,7 +93,9 @@ def undistort_frame(frame: Frame, distortion: Distortion) -> Frame:
         read_depth=frame.read_depth
         and partial(_read_nearest, frame.read_depth, frame.depth_camera, distortion),
         read_labels={layer: partial(nearest, read) for layer, read in frame.read_labels.items()},
-        read_mask=partial(nearest, frame.read_mask or partial(_nothing, frame.camera), fill=True),
+        read_mask=partial(
+            nearest, frame.read_mask or partial(_nothing, frame.depth_camera), fill=True
+        ),
     )
 
 

@@ -42,10 +42,13 @@ def read(path: Path) -> Scan:
     corrected = all((keyframes / f"corrected_{kind}").is_dir() for kind in ("images", "cameras"))
     prefix = "corrected_" if corrected else ""
     images, cameras = keyframes / f"{prefix}images", keyframes / f"{prefix}cameras"
-    names = {file.stem for file in (*images.glob("*.jpg"), *cameras.glob("*.json"))}
+    with_image, with_camera = _stems(images, "*.jpg"), _stems(cameras, "*.json")
     has_depth = (keyframes / "depth").is_dir()
     files, rejected = [], []
-    for name in sorted(names, key=natural_key):
+    for name in sorted(with_image | with_camera, key=natural_key):
+        if name not in with_camera:
+            rejected.append((name, "no camera file"))
+            continue
         depth = keyframes / f"depth/{name}.png" if has_depth else None
         try:
             files.append(_frame_files(images / f"{name}.jpg", depth, cameras / f"{name}.json"))
@@ -59,9 +62,11 @@ def read(path: Path) -> Scan:
     return Scan(path, LAYOUT, frames, rejected + unusable, notes=notes)
 
 
+def _stems(folder: Path, pattern: str) -> set[str]:
+    return {file.stem for file in folder.glob(pattern)}
+
+
 def _frame_files(color: Path, depth: Path | None, camera: Path) -> FrameFiles:
-    if not camera.is_file():
-        raise FrameError(f"{camera}: file is missing", "no camera file")
     try:
         found = read_json(camera)
         lens = make_lens(str(camera), [found[key] for key in INTRINSICS])

@@ -51,7 +51,7 @@ def read(path: Path) -> Scan:
 def _read_iphone(path: Path, iphone: Path) -> Scan:
     lenses = read_cameras(iphone / "colmap/cameras.txt")
     has_depth = (iphone / "depth").is_dir()
-    files = []
+    files, masks = [], _masks(iphone / "rgb_masks")
     images, rejected = read_images(iphone / "colmap/images.txt")
     for image in images:
         if image.camera_id not in lenses:
@@ -59,7 +59,7 @@ def _read_iphone(path: Path, iphone: Path) -> Scan:
             continue
         depth = iphone / f"depth/{_stem(image)}.png" if has_depth else None
         lens = lenses[image.camera_id]
-        files.append(_frame_files(image, lens, iphone / "rgb", depth, iphone / "rgb_masks"))
+        files.append(_frame_files(image, lens, iphone / "rgb", depth, masks))
     notes = [UNDISTORTED] * any(entry.distortion for entry in files)
     if (path / "dslr/undistorted_images").is_dir():
         notes.append(BOTH)
@@ -73,22 +73,21 @@ def _read_dslr(path: Path, dslr: Path) -> Scan:
         raise GeosetError(f"{file}: expected an object with fl_x, fl_y, cx, cy, w, h")
     check_model(camera, file)
     lens = lens_of(camera, file)
-    folder, masks = dslr / "undistorted_images", dslr / "undistorted_anon_masks"
+    folder, masks = dslr / "undistorted_images", _masks(dslr / "undistorted_anon_masks")
     images, rejected = read_images(dslr / "colmap/images.txt")
     files = [_frame_files(image, lens, folder, None, masks) for image in images]
     return _scan(path, files, rejected, [NO_DEPTH])
 
 
 def _frame_files(
-    image: PosedImage, lens: Lens, folder: Path, depth: Path | None, masks: Path
+    image: PosedImage, lens: Lens, folder: Path, depth: Path | None, masks: dict[str, Path]
 ) -> FrameFiles:
-    mask = masks / f"{_stem(image)}.png"
     return FrameFiles(
         name=_stem(image),
         color=folder / PurePosixPath(image.name).name,
         depth=depth,
         pose=image.world_from_camera,
-        mask=mask if mask.is_file() else None,
+        mask=masks.get(_stem(image)),
         masked_is_black=True,
         cameras=own_cameras(lens.camera),
         distortion=lens.distortion,
@@ -101,6 +100,10 @@ def _scan(
     frames, unusable = assemble_frames(files)
     frames.sort(key=lambda frame: natural_key(frame.name))
     return Scan(path, LAYOUT, frames, rejected + unusable, mesh_reader(path / MESH), notes=notes)
+
+
+def _masks(folder: Path) -> dict[str, Path]:
+    return {file.stem: file for file in folder.glob("*.png")}
 
 
 def _stem(image: PosedImage) -> str:
