@@ -5,7 +5,7 @@ import pytest
 
 from geoset.errors import GeosetError
 from geoset.geometry.mesh import TriangleMesh
-from geoset.geometry.ply import read_ply, read_ply_properties, write_ply
+from geoset.geometry.ply import count_vertices, read_ply, read_ply_properties, write_ply
 from reference.ply import FORMATS, POINTS, face_element, make_ply, vertex_element
 
 
@@ -141,6 +141,21 @@ def test_written_file_byte_by_byte(tmp_path):
     )
     body = np.array([1, 2, 3], "<f4").tobytes() + bytes([7, 8, 9, 1, 2]) + bytes([3]) + bytes(12)
     assert (tmp_path / "a.ply").read_bytes() == header.encode() + body
+
+
+def test_vertices_are_counted_from_the_header(tmp_path):
+    mesh = TriangleMesh(np.eye(5, 3, dtype=np.float32), np.array([[0, 1, 2]]))
+    path = tmp_path / "a.ply"
+    write_ply(path, mesh)
+    path.write_bytes(path.read_bytes()[:-30])
+    assert count_vertices(path) == 5
+    path.write_text("ply\nformat ascii 1.0\nend_header\n")
+    assert count_vertices(path) == 0
+    with pytest.raises(GeosetError, match=r"none\.ply: cannot be read \(No such file"):
+        count_vertices(tmp_path / "none.ply")
+    path.write_text("ply\n")
+    with pytest.raises(GeosetError, match="its header has no end_header"):
+        count_vertices(path)
 
 
 def test_a_mesh_of_nothing_can_be_written(tmp_path):

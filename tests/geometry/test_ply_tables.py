@@ -76,6 +76,7 @@ XYZ = "property float x\nproperty float y\nproperty float z\n"
         ("ply\nformat ascii 2.0\n", "header line 'format ascii 2.0' means nothing"),
         ("ply\nformat binary 1.0\n", "header line 'format binary 1.0' means nothing"),
         (HEADER + "element vertex -3\n", "header line 'element vertex -3' means nothing"),
+        (HEADER + f"element vertex {'9' * 5000}\n", "header line 'element vertex 99999999"),
         (HEADER + "element vertex many\n", "header line 'element vertex many' means nothing"),
         (HEADER + "property float x\n", "header line 'property float x' means nothing"),
         (

@@ -216,7 +216,7 @@ class TestHeadersThatLie:
         with pytest.raises(GeosetError, match=text):
             read_sens(path)
 
-    @pytest.mark.parametrize("shift", [0.0, -1000.0, np.nan, np.inf])
+    @pytest.mark.parametrize("shift", [0.0, 1e-40, 0.9, -1000.0, 1.1e6, np.nan, np.inf])
     def test_depth_shift(self, path, shift):
         write(path, sens_frame(*payloads()), depth_K=DEPTH_K, shift=shift)
         with pytest.raises(GeosetError, match=r"damaged: .* units of depth a metre"):

@@ -109,7 +109,7 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[str, list[_Element]]:
                 pass
             case ["format", name, "1.0"] if name in BYTE_ORDERS:
                 file_format = name
-            case ["element", name, count] if count.isdecimal():
+            case ["element", name, count] if count.isdecimal() and len(count) < 19:
                 elements.append(_Element(name, int(count), []))
             case ["property", kind, name] if kind in TYPES and elements:
                 elements[-1].properties.append(_Property(name, np.dtype(TYPES[kind]), None))

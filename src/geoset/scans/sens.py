@@ -36,6 +36,7 @@ RAW, PNG, JPEG = 0, 1, 2  # of colour
 ZLIB, OCCI = 1, 2  # of depth, which may be RAW too
 LARGEST_IMAGE = 2**25  # pixels; what claims more is damaged
 MOST_FRAMES = 10**6  # nine hours of video
+MOST_UNITS = 10**6  # of depth a metre
 CUT_OFF = "the file ends before the frame does"
 
 _START = struct.Struct("<IQ")  # version, length of the sensor's name
@@ -116,10 +117,11 @@ def _read_header(path: Path, content: mmap.mmap) -> _Header:
     color_codec, depth_codec, *sizes = values[64:]
     color_size, depth_size = sizes[:2], sizes[2:]
     _check_codecs(path, color_codec, depth_codec)
-    if not 0 < shift < float("inf") or frames > MOST_FRAMES:
+    if not 1 <= shift <= MOST_UNITS or frames > MOST_FRAMES:
         raise GeosetError(
             f"{path}: its header is damaged: {shift:g} units of depth a metre and {frames} frames, "
-            f"expected some 1000 and at most {MOST_FRAMES}. Copy the file again"
+            f"expected 1 to {MOST_UNITS} (1000 are usual) and at most {MOST_FRAMES}. Copy the file "
+            "again"
         )
     return _Header(
         _camera(path, color_K, *color_size),
