@@ -8,7 +8,7 @@ import tyro
 from geoset import __version__
 from geoset.cli.labels import compare, evaluate, finetune, finetune_main, predict
 from geoset.cli.scans import group, inspect, layers, prepare
-from geoset.cli.train import chosen_recipe, demo, pretrain
+from geoset.cli.train import chosen_recipe, demo, pretrain, reproduce
 from geoset.errors import GeosetError
 
 COMMANDS = {
@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "predict": predict,
     "compare": compare,
+    "reproduce": reproduce,
     "demo": demo,
 }
 DESCRIPTION = "RGB-D scans in, pre-trained image encoders out."

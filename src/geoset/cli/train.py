@@ -6,7 +6,15 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from geoset.cli.options import Inline, value_of
-from geoset.recipes import RECIPES, DemoSettings, Hardware, PretrainRecipe, at_small_scale
+from geoset.errors import GeosetError
+from geoset.recipes import (
+    RECIPES,
+    DemoSettings,
+    Hardware,
+    PretrainRecipe,
+    ReproduceSettings,
+    at_small_scale,
+)
 
 Recipe = Literal[
     "paper", "pri3d_view", "pri3d_geo", "pri3d_view_geo", "continue_view", "continue_geo",
@@ -74,3 +82,46 @@ def demo(
     from geoset.tasks.demo import demo as run
 
     print(f"report: {run(out, seed, settings).resolve()}")
+
+
+def reproduce(
+    table: Annotated[Positional[str], arg(metavar="TABLE")],
+    /,
+    out: Path = Path("geoset-reproduce"),
+    data: tuple[str, ...] = ("benchmark",),
+    settings: Annotated[ReproduceSettings, Inline] = ReproduceSettings(),  # noqa: B008
+    plan: bool = False,
+) -> None:
+    """Reproduce a table of the paper, or show that its method works, on made-up rooms.
+
+    TABLE is 1 to 10 or 5.2, as in the paper; benchmark: sets against more View, and grouped sets;
+    ablations: other ways past View. The result stands in OUT as Markdown and JSON, beside the
+    published figures. What is done is not done again, for any table; a stopped one goes on by the
+    same command.
+
+    Example: geoset reproduce benchmark --seeds 5 --workers 2
+
+    Example: geoset reproduce 1 --data scannet=/data/scannet --scale paper --plan
+
+    Args:
+        table: which
+        out: folder for data, runs and results; use one for all tables
+        data: benchmark = rooms made up here; or scannet=FOLDER (scans/ and scannet_frames_25k/ in
+            it) and nyuv2=FOLDER
+        plan: only say what would be run, and how long it may take
+    """
+    from geoset.tasks.reproduce import reproduce as run
+
+    run(table, out, paths_of(data), settings, plan)
+
+
+def paths_of(data: tuple[str, ...]) -> dict[str, Path] | None:
+    """Read `scannet=PATH nyuv2=PATH`; None for the built-in benchmark."""
+    if data == ("benchmark",):
+        return None
+    pairs = [text.partition("=") for text in data]
+    if not all(name in ("scannet", "nyuv2") and path for name, _, path in pairs):
+        raise GeosetError(
+            f"data is '{' '.join(data)}', expected benchmark, or scannet=PATH and nyuv2=PATH"
+        )
+    return {name: Path(path) for name, _, path in pairs}

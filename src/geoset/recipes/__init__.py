@@ -18,6 +18,7 @@ from geoset.recipes.pretrain import (
     PretrainRecipe,
     StageSettings,
 )
+from geoset.recipes.reproduce import BenchmarkRooms, ReproduceSettings
 from geoset.recipes.segmentation import (
     SEGMENTATION_RECIPES,
     SegmentationSettings,
@@ -29,6 +30,7 @@ __all__ = [
     "RECIPES",
     "SEGMENTATION_RECIPES",
     "TERMS",
+    "BenchmarkRooms",
     "DataSettings",
     "DemoSettings",
     "FusionSettings",
@@ -42,6 +44,7 @@ __all__ = [
     "Photometric",
     "PrepareSettings",
     "PretrainRecipe",
+    "ReproduceSettings",
     "SegmentationSettings",
     "StageSettings",
     "at_small_scale",

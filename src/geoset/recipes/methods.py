@@ -11,8 +11,7 @@ from geoset.recipes.layers import GroupSettings, LayerSettings
 from geoset.recipes.named import RECIPES
 from geoset.recipes.optimizer import OptimizerSettings
 from geoset.recipes.pretrain import GeoSettings, ModelSettings, PretrainRecipe, StageSettings
-
-Scale = Literal["small", "paper"]
+from geoset.recipes.reproduce import Scale
 
 
 @dataclass(frozen=True)

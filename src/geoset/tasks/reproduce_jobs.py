@@ -1,0 +1,221 @@
+"""The runs that tables are made of: encoders, and what they score. Each has a folder of its own."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geoset.data.label_batches import EvaluationBatches
+from geoset.data.label_resize import resized
+from geoset.data.label_set import LabelledSet
+from geoset.evaluation.segmentation import confusion_matrix, score
+from geoset.files import atomic_path, atomic_write
+from geoset.models.load import load_model
+from geoset.recipes import (
+    INSTANCE_RECIPES,
+    SEGMENTATION_RECIPES,
+    PretrainRecipe,
+    instances_at_small_scale,
+    segmentation_at_small_scale,
+)
+from geoset.recipes.methods import METHODS, Training, recipe_of
+from geoset.recipes.reproduce import ReproduceSettings
+from geoset.recipes.tables import Task
+from geoset.tasks import instances, segmentation
+from geoset.tasks.finetuning import weights_in
+from geoset.tasks.labelled_cells import stack_images
+from geoset.tasks.pretrain import build_pretraining, pretrain
+from geoset.tasks.probe import estimate_batchnorm, fit_linear, network_features
+from geoset.tasks.reproduce_data import Sources
+from geoset.tasks.segmentation_scores import count_pixels
+
+BATCHNORM_IMAGES = 128  # unlabelled, that statistics of frozen networks are estimated on
+SCORE, CONFUSIONS = "score.json", "confusions.npz"
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """What is trained by the first `stages` trainings of a method, with one seed."""
+
+    method: str
+    stages: int
+    backbone: str
+    seed: int
+
+    @property
+    def trainings(self) -> tuple[Training, ...]:
+        """Those that it takes."""
+        return METHODS[self.method].trainings[: self.stages]
+
+    @property
+    def before(self) -> "Encoder | None":
+        """What it goes on from."""
+        return replace(self, stages=self.stages - 1) if self.stages > 1 else None
+
+    def folder(self, out: Path) -> Path:
+        """Return its folder; methods that begin alike share it."""
+        chain = "+".join(training.name for training in self.trainings) or self.method
+        return out / "encoders" / self.backbone / chain / f"seed-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Score:
+    """What an encoder scores in a task."""
+
+    task: Task
+    encoder: Encoder
+
+    def folder(self, out: Path) -> Path:
+        """Return its folder."""
+        task = self.task
+        name = {"probe": "probe", "segmentation": task.architecture, "instances": "mask_rcnn"}
+        encoder = self.encoder.folder(Path())
+        where = f"{task.data}-{name[task.kind]}-{task.share:g}"
+        return out / "scores" / where / encoder.relative_to("encoders")
+
+
+def is_done(job: Encoder | Score, out: Path) -> bool:
+    """Tell whether a run has ended."""
+    last = "model.safetensors" if isinstance(job, Encoder) else SCORE
+    return (job.folder(out) / last).is_file()
+
+
+def needs(job: Encoder | Score) -> list[Encoder]:
+    """Return the runs that must have ended before this one."""
+    if isinstance(job, Encoder):
+        return [job.before] if job.before else []
+    return [job.encoder] if job.encoder.trainings else []
+
+
+def start_of(encoder: Encoder, settings: ReproduceSettings) -> str:
+    """Return the weights that the first training starts from: none at the small scale."""
+    return "scratch" if settings.scale == "small" else METHODS[encoder.method].start
+
+
+def recipe_for(encoder: Encoder, settings: ReproduceSettings) -> PretrainRecipe:
+    """Return the recipe of an encoder's trainings."""
+    return recipe_of(
+        encoder.trainings,
+        settings.scale,
+        encoder.backbone,
+        start_of(encoder, settings),
+        settings.pretrain_steps,
+    )
+
+
+def run_job(job: Encoder | Score, out: Path, sources: Sources, settings: ReproduceSettings) -> None:
+    """Do what is missing of a run."""
+    if isinstance(job, Encoder):
+        begin_with = job.before and job.before.folder(out)
+        pretrain(
+            [sources.prepared],
+            job.folder(out),
+            recipe_for(job, settings),
+            seed=job.seed,
+            resume=True,
+            begin_with=begin_with,
+        )
+        return
+    began = time.monotonic()
+    found = {"probe": _probe, "segmentation": _segmentation, "instances": _instances}
+    scores = found[job.task.kind](job, out, sources, settings)
+    result = {"scores": scores, "seconds": round(time.monotonic() - began, 1)}
+    atomic_write(job.folder(out) / SCORE, json.dumps(result, indent=1) + "\n")
+
+
+def _weights(encoder: Encoder, out: Path, settings: ReproduceSettings) -> str:
+    """Return what fine-tuning starts from."""
+    if encoder.trainings:
+        return str(encoder.folder(out) / "model.safetensors")
+    return start_of(encoder, settings)
+
+
+def _probe(
+    job: Score, out: Path, sources: Sources, settings: ReproduceSettings
+) -> dict[str, float]:
+    """Fit a linear layer on frozen features; BatchNorm statistics are estimated alike for all."""
+    train, val = (
+        resized(data, sources.size) for data in sources.open(job.task.data, job.task.share)
+    )
+    weights = _weights(job.encoder, out, settings)
+    if job.encoder.trainings:
+        network = load_model(weights)
+    else:  # the network that all trainings of this backbone start with
+        recipe = recipe_for(replace(job.encoder, method="view", stages=1), settings)
+        recipe = replace(recipe, model=replace(recipe.model, weights=weights))
+        network = build_pretraining(recipe, job.encoder.seed)[0].image
+    chosen = np.linspace(0, len(train) - 1, min(len(train), BATCHNORM_IMAGES)).astype(int)
+    estimate_batchnorm(network, stack_images([train.image(i) for i in chosen], train.name))
+    segment = fit_linear(network_features(network), train, len(train.classes))
+    counted = [
+        confusion_matrix(segment(images), labels, len(val.classes))
+        for images, labels in EvaluationBatches(val, 1)
+    ]
+    return _save_confusions(job.folder(out), val, counted)
+
+
+def _segmentation(
+    job: Score, out: Path, sources: Sources, settings: ReproduceSettings
+) -> dict[str, float]:
+    """Fine-tune for segmentation."""
+    task, folder = job.task, job.folder(out)
+    recipe = replace(SEGMENTATION_RECIPES[task.architecture], backbone=task.backbone)
+    if settings.scale == "small":
+        recipe = segmentation_at_small_scale(recipe)
+    else:  # published figures were scored so
+        recipe = replace(recipe, protocol="pri3d")
+    steps = settings.finetune_steps or recipe.steps
+    recipe = replace(recipe, encoder=_weights(job.encoder, out, settings), steps=steps)
+    train, val = sources.open(task.data, task.share)
+    segmentation.finetune(train, val, folder, recipe, seed=job.encoder.seed, resume=True)
+    network = load_model(weights_in(folder))
+    counted = [
+        count_pixels(network, [batch]) for batch in EvaluationBatches(val, 1, size=network.size)
+    ]
+    scores = _save_confusions(folder, val, counted)
+    reported = json.loads((folder / "results.json").read_text())["mean_iou"]
+    return scores | {"miou": 100 * reported}
+
+
+def _instances(
+    job: Score, out: Path, sources: Sources, settings: ReproduceSettings
+) -> dict[str, float]:
+    """Fine-tune Mask R-CNN."""
+    task, folder = job.task, job.folder(out)
+    recipe = replace(INSTANCE_RECIPES[task.data], backbone=task.backbone)
+    if settings.scale == "small":
+        recipe = instances_at_small_scale(recipe)
+    else:
+        recipe = replace(recipe, protocol="pri3d")
+    steps = settings.finetune_steps or recipe.steps
+    recipe = replace(recipe, encoder=_weights(job.encoder, out, settings), steps=steps)
+    train, val = sources.open(task.data, task.share)
+    instances.finetune(train, val, folder, recipe, seed=job.encoder.seed, resume=True)
+    results = json.loads((folder / "results.json").read_text())
+    return {
+        f"{kind} {name}": 100 * (results[kind][name] or 0.0)
+        for kind in ("box", "mask")
+        for name in ("AP", "AP50", "AP75")
+    }
+
+
+def _save_confusions(
+    folder: Path, data: LabelledSet, of_images: Sequence[Tensor]
+) -> dict[str, float]:
+    """Store the confusion matrix (C,C) of each scene, which intervals are drawn from."""
+    scenes: dict[str, Any] = {}
+    for i, confusion in enumerate(of_images):
+        name = data.image_id(i).rpartition("/")[0] or data.image_id(i)
+        scenes[name] = scenes.get(name, 0) + confusion.cpu()
+    stacked = torch.stack(list(scenes.values())).numpy()
+    with atomic_path(folder / CONFUSIONS) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(
+            stream, confusions=stacked, scenes=list(scenes), classes=list(data.classes)
+        )
+    return {"miou": 100 * score(torch.from_numpy(stacked.sum(axis=0)), data.classes).mean_iou()}
