@@ -21,7 +21,7 @@ Work = Callable[..., Any]
 """Called with an item and, where a process is near, a function that shows how far it is."""
 Show = Callable[..., None]
 """Called with an item and what the work on it says of how far it is."""
-PATIENCE = 60  # seconds until the first worker of a cluster must have come
+PATIENCE = 60  # seconds for a cluster to answer, and for its first worker to come
 
 
 class Slots(NamedTuple):
@@ -117,11 +117,12 @@ def _dask(engine: Engine) -> Iterator[Slots]:
         "threads_per_worker": 1,
         "memory_limit": 0,
         "dashboard_address": None,
+        "silence_logs": "ERROR",
     }
     where = {"address": engine.address} if engine.address else started_here
     dask.config.set({"distributed.scheduler.allowed-failures": 0})
     try:
-        client = distributed.Client(**where)
+        client = distributed.Client(**where, timeout=PATIENCE)
         client.wait_for_workers(1, timeout=PATIENCE)
     except (OSError, ValueError) as error:
         raise GeosetError(

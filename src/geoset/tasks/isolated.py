@@ -13,6 +13,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 SERVE = "from geoset.tasks.isolated import serve; serve()"
@@ -74,17 +75,17 @@ class IsolatedProcess:
     def close(self) -> None:
         """End the process, whatever it is doing."""
         self._process.kill()
-        with self._process, self._log:
-            pass
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._log):
+            with suppress(BrokenPipeError):  # of a request that was never read
+                stream.close()
 
     def _death(self, log_start: int) -> ProcessDiedError:
         code = self._process.wait()
         self._log.seek(max(log_start, self._log.seek(0, os.SEEK_END) - LOG_BYTES))
         log = self._log.read().decode(errors="replace")
-        self.close()
-        return ProcessDiedError(
-            signal.Signals(-code).name if code < 0 else f"exit code {code}", log
-        )
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return ProcessDiedError(how, log)
 
 
 def serve() -> None:
