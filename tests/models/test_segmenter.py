@@ -126,9 +126,11 @@ def test_what_a_file_says_of_its_network(tmp_path):
     torch.save({"model": pri3d("resnet18", heads=True).state_dict()}, tmp_path / "c.pth")
     torch.save({"fc.bias": torch.zeros(3)}, tmp_path / "d.pth")
     narrow = {"encoder": "resnet18", "width": 0.125}
-    assert network_config(tmp_path / "a.safetensors") == narrow | {"out_channels": None}
-    assert network_config(tmp_path / "b.safetensors") == narrow | {"out_channels": 6}
-    of_pri3d = {"encoder": "resnet18", "width": 1.0, "out_channels": 32}
+    segmenter = {"model": "Segmenter", "out_channels": None}
+    assert network_config(tmp_path / "a.safetensors") == narrow | segmenter
+    dense = {"model": "ResUNet", "out_channels": 6}
+    assert network_config(tmp_path / "b.safetensors") == narrow | dense
+    of_pri3d = {"model": "ResUNet", "encoder": "resnet18", "width": 1.0, "out_channels": 32}
     assert network_config(tmp_path / "c.pth") == of_pri3d
     assert network_config(tmp_path / "d.pth") == {}
 

@@ -60,7 +60,7 @@ def load_model(path: str | Path) -> nn.Module:
 
 
 def network_config(path: str | Path) -> dict[str, Any]:
-    """Return what a file of weights says of its network: `encoder`, `width`, `out_channels`.
+    """Return what a file of weights says: `model` (of MODELS), `encoder`, `width`, `out_channels`.
 
     Empty where it says nothing, as a backbone of torchvision or timm. `out_channels` is that of a
     network for dense features, and None otherwise.
@@ -72,11 +72,13 @@ def network_config(path: str | Path) -> dict[str, Any]:
     if is_pri3d(state):
         last = state.get("backbone.decoder.conv0.weight")
         channels = None if last is None else len(last)
-        return {"encoder": resnet_of(state), "width": 1.0, "out_channels": channels}
+        encoder = resnet_of(state)
+        return {"model": "ResUNet", "encoder": encoder, "width": 1.0, "out_channels": channels}
     if METADATA_KEY not in metadata:
         return {}
-    config = json.loads(metadata[METADATA_KEY])["config"]
-    return {name: config.get(name) for name in ("encoder", "width", "out_channels")}
+    description = json.loads(metadata[METADATA_KEY])
+    named = {name: description["config"].get(name) for name in ("encoder", "width", "out_channels")}
+    return {"model": description["model"], **named}
 
 
 def _named_model(metadata: dict[str, str], path: Path) -> nn.Module:

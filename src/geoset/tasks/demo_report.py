@@ -13,7 +13,8 @@ from geoset.prepare.data_set import find_scenes
 from geoset.prepare.scene import PreparedScene
 from geoset.reports import page
 from geoset.reports.charts import training_curves
-from geoset.reports.figures import paint_features, scene_sheet, set_colors, tile
+from geoset.reports.class_colors import class_colors, paint_labels
+from geoset.reports.figures import paint_features, scene_sheet, tile
 from geoset.scans.rooms import ROOM_CLASSES
 from geoset.tasks.probe import network_features
 from geoset.training.log import read_log
@@ -51,7 +52,7 @@ def write_report(
             [
                 page.picture(_feature_sheet(networks, heldout), FEATURES_NOTE),
                 page.legend(
-                    dict(zip(ROOM_CLASSES, set_colors(np.arange(len(ROOM_CLASSES))), strict=True))
+                    dict(zip(ROOM_CLASSES, class_colors(ROOM_CLASSES).tolist(), strict=True))
                 ),
             ],
         ),
@@ -104,10 +105,10 @@ def _class_table(scores: dict[str, dict]) -> str:
 def _feature_sheet(networks: dict[str, nn.Module], heldout: LabelledImages):
     chosen = np.linspace(0, len(heldout.images) - 1, SHOWN_IMAGES).round().astype(int)
     images = heldout.images[torch.from_numpy(chosen)]
-    size = tuple(images.shape[-2:])
+    size, colors = tuple(images.shape[-2:]), class_colors(ROOM_CLASSES)
     columns = [
         ("image", [image.permute(1, 2, 0).numpy() for image in images]),
-        ("labels", [set_colors(heldout.labels[i].numpy()) for i in chosen]),
+        ("labels", [paint_labels(heldout.labels[i].numpy(), colors) for i in chosen]),
     ]
     for name, network in networks.items():
         columns.append((name, paint_features(network_features(network)(images).numpy(), size)))

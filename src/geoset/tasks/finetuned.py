@@ -13,7 +13,7 @@ from geoset.data.labelled import open_labelled
 from geoset.errors import GeosetError
 from geoset.files import atomic_path, atomic_write
 from geoset.models.detector import Detector
-from geoset.models.load import load_model
+from geoset.models.load import load_model, network_config
 from geoset.models.segmenter import Segmenter
 from geoset.recipes import DataSettings, Hardware, InstanceSettings, SegmentationSettings
 from geoset.reports.class_colors import class_colors, paint_labels
@@ -87,14 +87,11 @@ def evaluate_run(
     labelled = open_labelled(data, split, split_file=split_list, nyu_classes=nyu_classes)
     weights = weights_in(run)
     out = out or weights.parent / "evaluation"
-    network = load_model(weights)
-    if isinstance(network, Segmenter):
-        results = segmentation_scores.evaluate(run, labelled, out, hardware=hardware)
-    elif isinstance(network, Detector):
-        results = instance_scores.evaluate(run, labelled, out, hardware=hardware)
-    else:
+    scores = {"Segmenter": segmentation_scores, "Detector": instance_scores}
+    found = scores.get(network_config(weights).get("model"))
+    if found is None:
         raise _not_finetuned(weights)
-    return results
+    return found.evaluate(run, labelled, out, hardware=hardware)
 
 
 def compare_frozen(
