@@ -7,7 +7,31 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 from PIL import Image
 
+from geoset.geometry.mesh import TriangleMesh
 from geoset.geometry.ply import write_ply
+from scan_formats.sens import write_sens
+
+K = np.array([[50.0, 0, 19.5], [0, 52, 14.5], [0, 0, 1]])
+# Six vertices in three segments; two objects, one of two segments.
+MESH = TriangleMesh(
+    np.float32([[0, 0, 0], [1, 0, 0], [0, 1, 0], [5, 0, 0], [6, 0, 0], [5, 1, 0]]),
+    np.int32([[0, 1, 2], [3, 4, 5]]),
+)
+SEGMENTS = [700, 700, 12, 12, 90000, 90000]
+OBJECTS = [(3, "chair", [12]), (8, "table", [90000])]
+
+
+def pictures(count=4):
+    """Images, depths and poses of small frames."""
+    images = [np.full((30, 40, 3), 50 * k, np.uint8) for k in range(count)]
+    depths = [np.full((30, 40), 1000 + k, np.uint16) for k in range(count)]
+    return images, depths, [np.eye(4) + k * np.eye(4, k=3) for k in range(count)]
+
+
+def write_scene(folder):
+    """Write a scene with a .sens file of four frames; return its folder."""
+    write_sens(folder / f"{folder.name}.sens", *pictures(), K)
+    return folder
 
 
 def write_surface(folder, mesh, *, scene=None, segments=None, objects=None, classes=None):

@@ -23,7 +23,7 @@ from geoset.scans.trajectory import is_full_rate
 
 LAYOUT = "ScanNet"
 LOOKS_FOR = (
-    "a .sens file, or a folder with one; or scene0000_00/ with scene0000_00_vh_clean_2.ply and "
+    "a .sens file, or a folder with one; or scene0000_00/ with scene0000_00_vh_clean_2.ply, "
     "color/, depth/, pose/, intrinsic/"
 )
 

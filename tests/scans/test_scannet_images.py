@@ -1,0 +1,128 @@
+"""ScanNet's zipped label images."""
+
+import re
+from pathlib import Path
+from zipfile import ZIP_BZIP2, ZipFile
+
+import numpy as np
+import pytest
+
+from geoset import open_scan
+from geoset.errors import GeosetError
+from scan_folders import write_folder_scan
+from scan_formats.scannet import (
+    MESH,
+    K,
+    pictures,
+    write_label_table,
+    write_label_zip,
+    write_scene,
+    write_surface,
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_scene(tmp_path / "scene0000_00")
+
+
+class TestLabelImages:
+    RAW = np.arange(1200).reshape(30, 40)
+    TABLE = ((1, "wall", 1), (5, "door", 8), (1163, "object", 40))
+
+    @pytest.fixture
+    def zips(self, folder):
+        """Frame 2 has no classes; the uncleaned ones are not to be used."""
+        files = {
+            "label-filt": {k: self.RAW + k for k in (0, 1, 3)},
+            "label": dict.fromkeys(range(4), self.RAW * 0),
+            "instance": dict.fromkeys(range(4), self.RAW % 7),
+        }
+        for kind, images in files.items():
+            write_label_zip(folder / f"scene0000_00_2d-{kind}.zip", images)
+        return folder
+
+    @pytest.mark.parametrize("place", [".", "..", "../.."])
+    def test_read(self, zips, place, tmp_path):
+        scenes = tmp_path / "scans/more"
+        scenes.mkdir(parents=True)
+        folder = zips.rename(scenes / zips.name)
+        write_label_table(folder / place / "scannetv2-labels.combined.tsv", self.TABLE)
+        for path in (folder, folder / "scene0000_00.sens"):
+            scan = open_scan(path)
+            assert scan.notes == []
+            assert [sorted(frame.read_labels) for frame in scan.frames] == [
+                ["instance", "semantic"],
+                ["instance", "semantic"],
+                ["instance"],
+                ["instance", "semantic"],
+            ]
+            expected = np.zeros(1200, np.uint16)
+            expected[[0, 4, 1162]] = 1, 8, 40  # pixels whose raw id is 1, 5, 1163 in frame 1
+            np.testing.assert_array_equal(scan.frames[1].label("semantic").ravel(), expected)
+            np.testing.assert_array_equal(scan.frames[2].label("instance"), self.RAW % 7)
+
+    def test_an_export_gets_them_too_and_keeps_its_own(self, zips):
+        (zips / "scene0000_00.sens").unlink()
+        own = np.full((4, 30, 40), 3)
+        write_folder_scan(zips, *pictures(), K, style="sens_reader", labels=own)
+        write_surface(zips, MESH)
+        write_label_table(zips / "scannetv2-labels.combined.tsv", self.TABLE)
+        frame = open_scan(zips).frames[1]
+        np.testing.assert_array_equal(frame.label("semantic"), own[1])
+        np.testing.assert_array_equal(frame.label("instance"), self.RAW % 7)
+
+    def test_without_the_table_classes_are_left_out(self, zips):
+        scan = open_scan(zips)
+        assert list(scan.frames[0].read_labels) == ["instance"]
+        (note,) = scan.notes
+        assert note.startswith(
+            f"semantic label images are left out: {zips}: no scannetv2-labels.combined.tsv in it or"
+        )
+
+    @pytest.mark.parametrize(
+        "table", [b"\xff", b"id\tname\n1\twall\n", b"id\tnyu40id\nx\t1\n",
+                  b"id\tnyu40id\n65536\t1\n", b"id\tnyu40id\n1\t99999\n", b"id\tnyu40id\n1\n\n2"]
+    )  # fmt: skip
+    def test_damaged_table(self, zips, table):
+        file = zips / "scannetv2-labels.combined.tsv"
+        file.write_bytes(table)
+        scan = open_scan(zips)
+        if table.endswith(b"2"):  # short rows say nothing of their id
+            assert scan.notes == []
+        else:
+            assert scan.notes[0].startswith(
+                f"semantic label images are left out: {file}: cannot be read"
+            )
+
+    def test_damaged_archive(self, zips):
+        file = zips / "scene0000_00_2d-instance.zip"
+        data = file.read_bytes()
+        file.write_bytes(data[:-30])
+        scan = open_scan(zips)
+        assert scan.notes[1].startswith(
+            f"instance label images are left out: {file}: cannot be read"
+        )
+        start = data.index(b"instance/0.png") + 20
+        file.write_bytes(data[:start] + bytes(40) + data[start + 40 :])
+        scan = open_scan(zips)
+        with pytest.raises(GeosetError, match=re.escape(f"{file}/instance/0.png: cannot be read")):
+            scan.frames[0].label("instance")
+
+    def test_compression_without_bounds(self, zips):
+        file = zips / "scene0000_00_2d-instance.zip"
+        with ZipFile(file, "w", ZIP_BZIP2) as archive:
+            archive.writestr("0.png", bytes(10**6))
+        with pytest.raises(GeosetError, match="is neither stored nor deflated"):
+            open_scan(zips).frames[0].label("instance")
+
+    @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="lists open files by /proc")
+    def test_archives_are_closed_with_the_scan(self, zips):
+        scan = open_scan(zips)
+        assert scan.frames[0].label("instance").any()
+        file = (zips / "scene0000_00_2d-instance.zip").resolve()
+        links = list(Path("/proc/self/fd").iterdir())
+        assert file in [link.readlink() for link in links if link.is_symlink()]
+        del scan
+        links = list(Path("/proc/self/fd").iterdir())
+        assert file not in [link.readlink() for link in links if link.is_symlink()]
