@@ -112,6 +112,7 @@ def test_the_command_line_offers_every_recipe():
         (PrepareSettings, {"threshold": math.nan}, "threshold is nan, expected a number above 0"),
         (PrepareSettings, {"min_overlap": 1.5}, "min_overlap is 1.5, expected 0 to 1"),
         (PrepareSettings, {"image_size": (16, 320)}, "image_size is (16, 320), expected 32 or"),
+        (PrepareSettings, {"max_pair_residual": 0}, "max_pair_residual is 0, expected metres"),
         (PrepareSettings, {"max_pairs_per_scene": 0}, "max_pairs_per_scene is 0, expected 1 or"),
         (OptimizerSettings, {"kind": "adam"}, "kind is 'adam'; choose from sgd, adamw"),
         (

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
-from geoset.prepare.pairs import mine_pairs, surface_cells, thin
+from geoset.geometry.camera import Camera
+from geoset.prepare.pairs import choose_pairs, mine_pairs, surface_cells, thin
+from geoset.prepare.residual import depth_thumbnail
+from geoset.recipes import PrepareSettings
 from reference.pairs import cell_of, mine_pairs_slowly
 
 
@@ -53,3 +56,48 @@ def test_thinning_is_even_and_repeatable():
 @pytest.mark.parametrize("most", [3, 4])
 def test_nothing_to_thin(most):
     assert thin(np.arange(3), most).tolist() == [0, 1, 2]
+
+
+CAMERA = Camera(np.array([[60.0, 0, 40], [0, 60, 30], [0, 0, 1]]), 80, 60)
+
+
+def facing_walls(*distances):
+    """Frames of one camera and the same 50 cells, each before a wall; 0 = no depth."""
+    views = [
+        depth_thumbnail(np.full((60, 80), distance, np.float32), CAMERA, np.eye(4))
+        for distance in distances
+    ]
+    return [np.arange(50)] * len(views), views
+
+
+@pytest.mark.parametrize(
+    ("limit", "kept", "left_out"),
+    [
+        (0.05, [[0, 1], [0, 3], [1, 2], [1, 3], [2, 3]], {"residual above 0.05 m": 1}),
+        (0.005, [[0, 3], [1, 3], [2, 3]], {"residual above 0.005 m": 3}),
+        (None, [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]], {}),
+    ],
+)
+def test_pairs_that_disagree_are_left_out_and_what_is_unknown_stays(limit, kept, left_out):
+    # walls at 2.00, 2.04 and 2.08 m, and a frame without depth
+    frames = facing_walls(2.0, 2.04, 2.08, 0)
+    arrays, found = choose_pairs(*frames, PrepareSettings(max_pair_residual=limit))
+    assert arrays["pairs"].tolist() == kept
+    expected = [np.nan if b == 3 else 0.04 * (b - a) for a, b in kept]
+    np.testing.assert_allclose(arrays["residual"], expected, atol=1e-6)
+    assert arrays["residual"].dtype == np.float32 and len(arrays["overlap"]) == len(kept)
+    known = [r for r in expected if np.isfinite(r)]
+    assert found == {
+        "found": 6,
+        "kept": len(kept),
+        "left_out": left_out,
+        "residual": pytest.approx(np.median(known)) if known else None,
+    }
+
+
+def test_pairs_are_thinned_after_those_that_disagree_are_left_out():
+    frames = facing_walls(2.0, 2.0, 2.0, 2.5)
+    arrays, found = choose_pairs(*frames, PrepareSettings(max_pairs_per_scene=2))
+    assert len(arrays["pairs"]) == 2 and arrays["pairs"].max() == 2
+    assert found["left_out"] == {"residual above 0.05 m": 3, "more than 2 pairs": 1}
+    assert (found["found"], found["kept"], found["residual"]) == (6, 2, 0)

@@ -15,6 +15,7 @@ from geoset.prepare.run import prepare_scene
 from geoset.prepare.scene import PreparedScene
 from geoset.recipes import PrepareSettings
 from geoset.scans.detect import open_scan
+from geoset.scans.scan import SurfaceLabels
 from reference.box_room import (
     CAMERA,
     CELL,
@@ -278,6 +279,95 @@ def test_the_scene_says_where_it_comes_from(box):
     assert {"format_version", "geoset_version"} <= info.keys()
 
 
+def test_residuals_are_stored(box):
+    assert box.residual.shape == box.overlap.shape and box.residual.dtype == np.float32
+    assert box.residual.max() < 0.0005  # files hold whole millimetres
+    assert 0 < box.info["pairs"]["residual"] < 0.0005
+
+
+def test_pairs_of_a_frame_that_drifted_are_left_out(tmp_path, box):
+    """Its depth still agrees with the surface, but 4 cm off, as where the surface is of others."""
+    depths = [view.depth + (0.04 if k == 1 else 0) for k, view in enumerate(VIEWS)]
+    scan = write_box_room(tmp_path / "room", depths=depths)
+    info = prepare_scene(scan, tmp_path / "out", replace(SETTINGS, max_pair_residual=0.02)).info
+    scene = PreparedScene(tmp_path / "out/room")
+    with_it = (box.pairs == 1).any(axis=1)
+    assert 0 < with_it.sum() < len(with_it)
+    assert scene.pairs.tolist() == box.pairs[~with_it].tolist()
+    assert info["pairs"]["left_out"] == {"residual above 0.02 m": int(with_it.sum())}
+
+
+def labelled_box(tmp_path, monkeypatch, **labels):
+    scan = open_scan(write_box_room(tmp_path / "room", POSES[:2]))
+    labels = {name: SurfaceLabels(*given) for name, given in labels.items()}
+    given = replace(scan, surface_labels=labels, notes=["poses are made up"])
+    monkeypatch.setattr("geoset.prepare.run.open_scan", lambda _: given)
+    info = prepare_scene(scan.path, tmp_path / "out", SETTINGS).info
+    return PreparedScene(tmp_path / "out/room"), info
+
+
+def test_labels_of_the_mesh_become_layers(tmp_path, monkeypatch):
+    wall = np.repeat(np.arange(6), np.diff(first_vertex(np.arange(7))))
+    wall[:5] = -1
+    scene, info = labelled_box(tmp_path, monkeypatch, semantic=(lambda: wall, "global", "a.ply"))
+    assert scene.layers == ["geometric", "semantic"]
+    np.testing.assert_array_equal(scene.sets("semantic"), wall)
+    assert scene.scope("semantic") == "global"
+    stamp = json.loads((scene.path / "sets/semantic.json").read_text())
+    assert stamp["made_by"] == {"file": "a.ply"}
+    assert info["notes"] == ["poses are made up"]
+
+
+def test_labels_are_carried_over_to_a_bisected_surface(tmp_path, monkeypatch):
+    """A mesh of coarse cells, one of whose faces names no vertex: indices must not move."""
+    mesh = box_mesh()
+    coarse = TriangleMesh(mesh.vertices * 2, np.concatenate([[[0, 1, 10**6]], mesh.faces]))
+    scan = write_box_room(tmp_path / "room", POSES[:1], depths=None, mesh=coarse)
+    labels = np.arange(len(mesh.vertices))
+    given = replace(
+        open_scan(scan), surface_labels={"mine": SurfaceLabels(lambda: labels, "scene", "mine.txt")}
+    )
+    monkeypatch.setattr("geoset.prepare.run.open_scan", lambda _: given)
+    prepare_scene(scan, tmp_path / "out", SETTINGS)
+    scene = PreparedScene(tmp_path / "out/room")
+    assert len(scene.vertices) > 2 * len(labels)
+    carried = scene.sets("mine")
+    np.testing.assert_array_equal(carried[: len(labels)], labels)
+    apart = np.linalg.norm(scene.vertices - coarse.vertices[carried], axis=1)
+    assert apart.max() < 0.08  # a vertex of the edge that was bisected
+
+
+def test_labels_that_do_not_fit_are_a_note(tmp_path, monkeypatch):
+    def unreadable():
+        raise GeosetError("b.json: cannot be read")
+
+    count = len(box_mesh().vertices)
+    scene, info = labelled_box(
+        tmp_path,
+        monkeypatch,
+        semantic=(lambda: np.zeros(7, int), "global", "a.ply"),
+        instance=(unreadable, "scene", "b.json"),
+    )
+    assert scene.layers == ["geometric"]
+    assert info["notes"] == [
+        "poses are made up",
+        f"no layer 'semantic': a.ply has 7 labels, expected one for each of the mesh's {count} "
+        "vertices",
+        "no layer 'instance': b.json: cannot be read",
+    ]
+
+
+def test_a_scan_that_changed_is_prepared_again(tmp_path):
+    scan = write_box_room(tmp_path / "room")
+    first = prepare_scene(scan, tmp_path / "out", SETTINGS)
+    assert prepare_scene(scan, tmp_path / "out", SETTINGS).status == "finished before"
+    (scan / "pose/000003.txt").unlink()
+    again = prepare_scene(scan, tmp_path / "out", SETTINGS)
+    assert (first.status, again.status) == ("prepared", "prepared")
+    assert len(again.info["frames"]) == 3
+    assert PreparedScene(tmp_path / "out/room").frame_ids == ["000000", "000001", "000002"]
+
+
 def test_never_into_the_scan_itself(tmp_path):
     scan = write_box_room(tmp_path / "room", POSES[:1])
     before = sorted(scan.rglob("*"))
@@ -293,3 +383,30 @@ def test_a_recording_at_full_rate_is_thinned_by_default(tmp_path, monkeypatch):
     info = prepare_scene(scan, tmp_path / "out", SETTINGS).info
     assert info["scan"]["frame_step"] == 25
     assert len(info["frames"]) == 1
+
+
+def test_of_a_long_video_only_every_25th_frame_is_read(tmp_path, monkeypatch):
+    scan = open_scan(write_box_room(tmp_path / "scan", mesh=None))
+    read = {"image": [], "depth": []}
+
+    def reader(kind, number, pixels):
+        def reading():
+            read[kind].append(number)
+            return pixels
+
+        return reading
+
+    pixels = [(frame.image(), frame.depth()) for frame in scan.frames]
+    video = replace(scan, full_rate=True, frames=[])
+    for number in range(5000):
+        image, depth = pixels[number % 4]
+        readers = {
+            "read_image": reader("image", number, image),
+            "read_depth": reader("depth", number, depth),
+        }
+        video.frames.append(replace(scan.frames[number % 4], name=f"{number}", **readers))
+    monkeypatch.setattr("geoset.prepare.run.open_scan", lambda _: video)
+    info = prepare_scene(scan.path, tmp_path / "out", replace(SETTINGS, image_size=(32, 43))).info
+    assert read["image"] == list(range(0, 5000, 25))
+    assert read["depth"] == 2 * read["image"]  # for the surface, and for the frames
+    assert len(info["frames"]) == info["surface"]["fused_frames"] == 200

@@ -20,7 +20,7 @@ def wall(distance):
     )
 
 
-def make_frame(depth=None, camera=CAMERA, image=None, pose=None, **depth_camera):
+def make_frame(depth=None, camera=CAMERA, image=None, pose=None, mask=None, **depth_camera):
     if image is None:
         image = np.zeros((camera.height, camera.width, 3), dtype=np.uint8)
     return Frame(
@@ -29,6 +29,7 @@ def make_frame(depth=None, camera=CAMERA, image=None, pose=None, **depth_camera)
         world_from_camera=np.eye(4) if pose is None else pose,
         read_image=lambda: image,
         read_depth=None if depth is None else lambda: depth,
+        read_mask=None if mask is None else lambda: mask,
         **{"depth_camera": camera} | depth_camera,
     )
 
@@ -85,6 +86,43 @@ def test_without_depth_images_the_rays_decide():
     # The corner with the largest weight: towards -9 or 9 in x and y.
     left, top = np.mgrid[:32, :40][1] < 20, np.mgrid[:32, :40][0] < 16
     assert (view.vertex_map[top & left] == 0).all() and (view.vertex_map[~top & ~left] == 2).all()
+
+
+@pytest.mark.parametrize("fill_holes", [False, True])
+@pytest.mark.parametrize("has_depth", [False, True])
+def test_masked_pixels_see_nothing(fill_holes, has_depth):
+    mask = np.zeros((32, 40), dtype=bool)
+    mask[5:9, 10:30] = True
+    frame = make_frame(full(2) if has_depth else None, mask=mask)
+    view = make_view(frame, wall(2), ORIGIN, SIZE, fill_holes)
+    np.testing.assert_array_equal(view.vertex_map == -1, mask)
+    if has_depth:
+        np.testing.assert_array_equal(view.depth == 0, mask)
+
+
+def test_masks_are_resized_and_cropped_as_images_are():
+    """96x64 to 40x32: scaled by a half to 48x32, of which 4 columns fall away on either side."""
+    camera = Camera(np.array([[60.0, 0, 48], [0, 60, 32], [0, 0, 1]]), 96, 64)
+    mask = np.zeros((64, 96), dtype=np.uint8)
+    mask[11, 8] = 255  # the first column that is left; a quarter of pixel (5, 0)
+    mask[20:22, 46:51] = 1  # columns 19, 20 and half of 21 of row 10
+    mask[:, 7] = 1  # cropped away
+    view = make_view(make_frame(full(2, camera), camera, mask=mask), wall(2), ORIGIN, SIZE)
+    expected = np.zeros((32, 40), dtype=bool)
+    expected[5, 0] = expected[10, 19:22] = True
+    np.testing.assert_array_equal(view.vertex_map == -1, expected)
+    np.testing.assert_array_equal(view.depth == 0, expected)
+
+
+@pytest.mark.parametrize("depth_edges", [False, True])
+def test_flying_pixels_are_holes_unless_believed(depth_edges):
+    depth = full(2)
+    depth[:, 20:] = 4
+    depth[:, 20] = 3
+    view = make_view(make_frame(depth), wall(3), ORIGIN, SIZE, depth_edges=depth_edges)
+    assert (view.depth[:, 20] == (3 if depth_edges else 0)).all()
+    assert (view.vertex_map[:, 20] >= 0).all() == depth_edges
+    assert (np.delete(view.depth, 20, axis=1) > 0).all()
 
 
 def test_no_surface_and_no_depth_give_no_residual():

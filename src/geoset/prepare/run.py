@@ -75,7 +75,7 @@ def _prepare(scan: Scan, folder: Path, settings: PrepareSettings, progress: Prog
     """Write a scene's files but for scene.json, and return what that shall say."""
     frame_step = settings.frame_step or (FULL_RATE_STEP if scan.full_rate else 1)
     frames, rejected = scan.frames[::frame_step], list(scan.rejected)
-    surface, of_surface = scan_surface(scan, frames, settings, progress)
+    surface, of_surface = scan_surface(scan, frame_step, settings, progress)
     progress("sets", 0, 1)
     sets = oversegment(surface.vertices, surface.faces, settings.threshold, settings.min_vertices)
     views = _views(frames, surface, settings, rejected, progress)

@@ -14,16 +14,19 @@ from geoset.prepare.views import trusted_depth
 from geoset.recipes import PrepareSettings
 from geoset.scans.scan import Frame, Scan
 
+FEWEST_FUSED = 100  # frames: with 20 of RedKitchen's, 2 % fewer of the pixels see the surface
+
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, how many are done, of how many)."""
 
 
 def scan_surface(
-    scan: Scan, frames: list[Frame], settings: PrepareSettings, progress: Progress
+    scan: Scan, frame_step: int, settings: PrepareSettings, progress: Progress
 ) -> tuple[Surface, dict]:
     """Return the working surface of a scan, and what scene.json says of it.
 
-    frames: those of the scan that are used; depth is fused from them if there is no mesh
+    frame_step: every so many frames are used; without a mesh depth is fused from the same ones,
+        and from some between them if they are fewer than 100
 
     Raises:
         GeosetError: the scan has neither a mesh nor depth, or no surface can be made of it.
@@ -32,7 +35,9 @@ def scan_surface(
         mesh, dropped = drop_bad_faces(scan.mesh, f"{scan.path} (its mesh)")
         origin = {"source": "mesh of the scan", **dropped}
     else:
-        mesh, origin = _fuse(scan.path, frames, settings, progress)
+        step = min(frame_step, max(1, len(scan.frames) // FEWEST_FUSED))
+        step = max(step, -(-len(scan.frames) // settings.max_fusion_frames))
+        mesh, origin = _fuse(scan.path, scan.frames[::step], settings, progress)
     with _naming(scan.path):
         surface = working_surface(mesh)
     return surface, {
@@ -47,8 +52,7 @@ def scan_surface(
 def _fuse(
     path: Path, frames: list[Frame], settings: PrepareSettings, progress: Progress
 ) -> tuple[TriangleMesh, dict]:
-    chosen = frames[:: -(-len(frames) // settings.max_fusion_frames)]
-    views = _depth_views(chosen, settings, progress)
+    views = _depth_views(frames, settings, progress)
     first = next(views, None)
     if first is None:
         raise GeosetError(
