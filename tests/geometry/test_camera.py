@@ -82,6 +82,7 @@ NOT_RIGID = [
     (spoiled(1, 3, np.nan), "pose has non-finite entries"),
     (spoiled(0, 0, -np.inf), "pose has non-finite entries"),
     (some_pose() * 1.1, "pose is not rigid (its axes are not orthonormal)"),
+    (1e200 * np.ones((4, 4)), "pose is not rigid (its axes are not orthonormal)"),
     (np.zeros((4, 4)), "pose is not rigid (its axes are not orthonormal)"),
     (np.diag([1.0, 1, -1, 1]), "pose is not rigid (it mirrors space)"),
     (spoiled(3, 0, 0.5), "pose is not rigid (its last row is not 0 0 0 1)"),

@@ -76,11 +76,13 @@ def why_each_is_not_rigid(matrices: np.ndarray) -> list[str | None]:
     finite = np.isfinite(matrices).all(axis=(1, 2))
     tested = np.where(finite[:, None, None], matrices, np.eye(4))
     rotations, last_rows = tested[:, :3, :3], tested[:, 3]
-    skew = np.abs(rotations.transpose(0, 2, 1) @ rotations - np.eye(3)).max(axis=(1, 2))
+    with np.errstate(over="ignore", invalid="ignore"):  # of huge entries, which are no rotation
+        skew = np.abs(rotations.transpose(0, 2, 1) @ rotations - np.eye(3)).max(axis=(1, 2))
+        mirrors = np.linalg.det(rotations) < 0
     found = [
         ("pose has non-finite entries", ~finite),
-        ("pose is not rigid (its axes are not orthonormal)", skew > RIGID_TOLERANCE),
-        ("pose is not rigid (it mirrors space)", np.linalg.det(rotations) < 0),
+        ("pose is not rigid (its axes are not orthonormal)", ~(skew <= RIGID_TOLERANCE)),
+        ("pose is not rigid (it mirrors space)", mirrors),
         (
             "pose is not rigid (its last row is not 0 0 0 1)",
             np.abs(last_rows - (0, 0, 0, 1)).max(axis=1) > RIGID_TOLERANCE,

@@ -101,7 +101,8 @@ def _poses(path: Path, wanted: np.ndarray) -> list[np.ndarray | None]:
     rows = numbers(read_words(path), 7)
     camera_from_world = rigid(rotation_of_axis_angle(rows[:, 1:4]), rows[:, 4:])
     nearest = nearest_in_time(rows[:, 0], wanted, WITHIN)
-    return [invert(camera_from_world[k]) if k >= 0 else None for k in nearest]
+    with np.errstate(invalid="ignore", over="ignore"):  # such poses are rejected later
+        return [invert(camera_from_world[k]) if k >= 0 else None for k in nearest]
 
 
 def _read_camera(path: Path) -> Camera:

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from geoset.errors import GeosetError
 from geoset.geometry.camera import invert
-from geoset.scans.decode import unreadable
+from geoset.scans.decode import check_is_file, unreadable
 from geoset.scans.distortion import Lens, make_lens
 
 # The parameters of a model, in their order; f stands for fx and fy.
@@ -103,6 +103,7 @@ def _world_from_camera(words: list[str]) -> np.ndarray:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the lines with their numbers, without holding all of a long file."""
     try:
+        check_is_file(path)
         with path.open(encoding="utf-8") as file:
             yield from enumerate(file, start=1)
     except (OSError, ValueError) as error:

@@ -123,13 +123,19 @@ def read_json(path: Path) -> Any:
         raise unreadable(path, error) from error
 
 
+def check_is_file(path: Path) -> None:
+    """Raise an OSError if there is none; whoever opens a pipe, say, waits for it forever."""
+    if not S_ISREG(path.stat().st_mode):
+        raise OSError("it is no file")
+
+
 def read_bytes(path: Path) -> bytes:
-    """Read a file; what is none, a pipe for one, would be waited for.
+    """Read a file.
 
     Raises:
         OSError: it is missing, no file, or unreadable.
     """
-    _check_is_file(path)
+    check_is_file(path)
     return path.read_bytes()
 
 
@@ -154,17 +160,12 @@ def natural_key(name: str) -> list:
 @contextmanager
 def _open_image(path: Path) -> Iterator[Image.Image]:
     try:
-        _check_is_file(path)
+        check_is_file(path)
         with Image.open(path, formats=FORMATS) as image:
             _check_length(path, image.size)
             yield image
     except UNREADABLE as error:
         raise unreadable(path, error) from error
-
-
-def _check_is_file(path: Path) -> None:
-    if not S_ISREG(path.stat().st_mode):
-        raise OSError("it is no file")
 
 
 def _check_length(path: Path, size: tuple[int, int]) -> None:
