@@ -17,6 +17,7 @@ from geoset.prepare.data_set import (
 )
 from geoset.prepare.run import prepare_scene
 from geoset.prepare.scene import PreparedScene
+from geoset.prepare.storage import open_folder
 from geoset.recipes import PrepareSettings
 from http_folder import serve
 from reference.box_room import CAMERA, write_box_room
@@ -37,7 +38,7 @@ def here(scene, tmp_path):
     shutil.copytree(scene, tmp_path / "prepared/kitchen")
     shutil.copytree(scene, tmp_path / "prepared/unfinished")
     (tmp_path / "prepared/unfinished/scene.json").unlink()
-    write_index(tmp_path / "prepared")
+    write_index(open_folder(tmp_path / "prepared"))
     return tmp_path / "prepared"
 
 

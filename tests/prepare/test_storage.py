@@ -14,6 +14,7 @@ from geoset.prepare.groups import read_groups, write_grouping
 from geoset.prepare.layers import make_layers
 from geoset.prepare.run import prepare_scene
 from geoset.prepare.scene import PreparedScene, write_layer
+from geoset.prepare.storage import open_folder
 from geoset.recipes import LayerSettings, PrepareSettings
 from http_folder import serve
 from reference.box_room import CAMERA, write_box_room
@@ -31,7 +32,7 @@ def prepared(tmp_path_factory):
     )
     scene = PreparedScene(folder / "prepared/room 1#a")
     write_grouping([scene], "mine", "geometric", [np.arange(scene.sets().max() + 1) % 3], 3, BY)
-    write_index(folder / "prepared")
+    write_index(open_folder(folder / "prepared"))
     return folder / "prepared"
 
 

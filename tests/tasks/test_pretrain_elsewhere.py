@@ -5,6 +5,7 @@ import pytest
 from tiny_run import tiny_pretrain, untimed_log, weights
 
 from geoset.prepare.data_set import find_scenes, publish_scene, write_index
+from geoset.prepare.storage import open_folder
 from geoset.recipes import Hardware
 from http_folder import serve
 
@@ -18,7 +19,7 @@ def run_here(prepared_rooms, tmp_path_factory):
 
 @pytest.fixture
 def http(prepared_rooms):
-    write_index(prepared_rooms)
+    write_index(open_folder(prepared_rooms))
     with serve(prepared_rooms) as served:
         yield served.url
 

@@ -29,7 +29,7 @@ def inspect(path: Positional[Path], /, out: Path | None = None, frames: int = 4)
 
 def prepare(
     scans: Annotated[Positional[Path], arg(metavar="SCANS")],
-    out: Annotated[Positional[Path], arg(metavar="OUT")],
+    out: Annotated[Positional[str], arg(metavar="OUT")],
     /,
     settings: Annotated[PrepareSettings, Inline] = PrepareSettings(),  # noqa: B008
     workers: int = 1,
@@ -51,7 +51,7 @@ def prepare(
 
     Args:
         scans: one scan, or a folder of scans
-        out: folder for the prepared scenes
+        out: folder for the prepared scenes; also a URL, such as s3://bucket/prepared
         workers: scenes prepared at the same time; a cluster with an address has its own
         engine: where: processes of this machine, a Dask or a Ray cluster
         address: of the cluster; none = one is started on this machine
@@ -77,7 +77,7 @@ def prepare(
 
 
 def layers(
-    prepared: Annotated[Positional[list[Path]], arg(metavar="PREPARED...")],
+    prepared: Annotated[Positional[list[str]], arg(metavar="PREPARED...")],
     /,
     settings: Annotated[LayerSettings, Inline],
     workers: int = 1,
@@ -93,7 +93,7 @@ def layers(
     Example: geoset layers prepared --labels my_labels --name mine --scope global
 
     Args:
-        prepared: prepared scenes, or folders of them
+        prepared: prepared scenes, or folders of them; also URLs
         workers: scenes worked on at the same time
     """
     from geoset.tasks.layers import add_layers as run
@@ -103,7 +103,7 @@ def layers(
 
 
 def group(
-    prepared: Annotated[Positional[list[Path]], arg(metavar="PREPARED...")],
+    prepared: Annotated[Positional[list[str]], arg(metavar="PREPARED...")],
     /,
     settings: Annotated[GroupSettings, Inline] = GroupSettings(),  # noqa: B008
     out: Path | None = None,
@@ -118,7 +118,8 @@ def group(
 
     Args:
         prepared: prepared scenes, or folders of them: all that will be trained on together
-        out: the picture; default groups-NAME.png in the first of PREPARED
+        out: the picture; default groups-NAME.png in the first of PREPARED,
+            or in this folder if that is a URL
         workers: scenes worked on at the same time
     """
     from geoset.tasks.group import group as run

@@ -65,7 +65,7 @@ def _scenes_in(folder: Folder) -> list[str | Path]:
         return [folder.url]
     names = folder.names()
     finished = at_once(lambda name: folder.exists(f"{name}/scene.json"), names)
-    return [folder.url_of(name) for name, is_scene in zip(names, finished, strict=True) if is_scene]
+    return [folder.place(name) for name, is_scene in zip(names, finished, strict=True) if is_scene]
 
 
 def publish_scene(folder: Path, url: str) -> None:
@@ -81,9 +81,8 @@ def publish_scene(folder: Path, url: str) -> None:
         there.send(folder / name, name)
 
 
-def write_index(path: str | Path) -> None:
-    """Write `index.json` of a folder of prepared scenes, here or elsewhere."""
-    folder = open_folder(path)
+def write_index(folder: Folder) -> None:
+    """Write `index.json` of a folder of prepared scenes."""
     scenes = [open_folder(scene) for scene in _scenes_in(folder)]
     entries = at_once(lambda scene: {sub: scene.names(sub) for sub in SUB_FOLDERS}, scenes)
     index = {"scenes": {scene.name: entry for scene, entry in zip(scenes, entries, strict=True)}}
@@ -93,6 +92,6 @@ def write_index(path: str | Path) -> None:
 
 def refresh_indexes(paths: Iterable[str | Path]) -> None:
     """Write the index anew in those of the folders that have one."""
-    for path in paths:
-        if open_folder(path).exists(INDEX):
-            write_index(path)
+    for folder in map(open_folder, paths):
+        if folder.exists(INDEX):
+            write_index(folder)

@@ -8,17 +8,18 @@ from pathlib import Path
 
 from geoset.errors import GeosetError
 from geoset.prepare.scene import FORMAT_VERSION, PreparedScene
+from geoset.prepare.storage import open_folder
 
 
 class OutdatedError(GeosetError):
     """A finished scene is to be prepared again; `reason` is what such scenes are counted by."""
 
-    def __init__(self, folder: Path, reason: str) -> None:
+    def __init__(self, folder: str | Path, reason: str) -> None:
         super().__init__(f"{folder}: {reason}; run geoset prepare on the folder of its scan")
         self.reason = reason
 
 
-def check_finished(folder: Path, scan_path: Path, wanted: dict) -> dict:
+def check_finished(folder: str | Path, scan_path: Path, wanted: dict) -> dict:
     """Return what a finished scene says of itself, if it is the one asked for.
 
     Raises:
@@ -82,11 +83,11 @@ def _size_and_time(file: Path | os.DirEntry) -> str:
     return f"{status.st_size} {int(status.st_mtime)}"
 
 
-def _stored_info(folder: Path) -> dict:
+def _stored_info(folder: str | Path) -> dict:
     try:
         return PreparedScene(folder).info
     except GeosetError:
-        version = _stored_version(folder / "scene.json")
+        version = _stored_version(folder)
         if version not in (None, FORMAT_VERSION):
             raise OutdatedError(
                 folder, f"is stored in format {version}, now format {FORMAT_VERSION}"
@@ -94,8 +95,8 @@ def _stored_info(folder: Path) -> dict:
         raise
 
 
-def _stored_version(file: Path) -> int | None:
+def _stored_version(folder: str | Path) -> int | None:
     try:
-        return json.loads(file.read_text())["format_version"]
+        return json.loads(open_folder(folder).read_text("scene.json"))["format_version"]
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -39,6 +39,10 @@ class LocalFolder:
         """Its last part."""
         return self.path.resolve().name
 
+    def place(self, name: str) -> Path:
+        """Return the path or URL of a file or folder in it."""
+        return self.path / name
+
     def read_text(self, name: str) -> str:
         """Return what a small text file holds; FileNotFoundError if it is not there."""
         return (self.path / name).read_text()
@@ -95,20 +99,20 @@ class RemoteFolder:
         name = self.url.rpartition("/")[2]
         return unquote(name) if self._is_http else name
 
-    def url_of(self, name: str) -> str:
-        """Return the URL of a file or folder in it."""
+    def place(self, name: str) -> str:
+        """See `LocalFolder`."""
         return f"{self.url}/{quote(name) if self._is_http else name}"
 
     def read_text(self, name: str) -> str:
         """See `LocalFolder`."""
-        with reaching(self.url_of(name)) as (fs, path):
+        with reaching(self.place(name)) as (fs, path):
             data = fs.cat_file(path)
         return data.decode()
 
     def exists(self, name: str) -> bool:
         """See `LocalFolder`."""
         try:
-            with reaching(self.url_of(name)) as (fs, path):
+            with reaching(self.place(name)) as (fs, path):
                 # Over HTTP, fs.info calls absent what it only fails to reach.
                 fs.cat_file(path, start=0, end=1) if self._is_http else fs.info(path)
         except FileNotFoundError:
@@ -120,7 +124,7 @@ class RemoteFolder:
         if self._is_http:
             return self._indexed(below)
         try:
-            with reaching(self.url_of(below)) as (fs, path):
+            with reaching(self.place(below)) as (fs, path):
                 found = fs.ls(path, detail=False)
                 return sorted(each.rstrip("/").rpartition("/")[2] for each in found)
         except FileNotFoundError:
@@ -138,7 +142,7 @@ class RemoteFolder:
                 f"missing) and copy its {INDEX} there"
             ) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise GeosetError(f"{data_set.url_of(INDEX)}: cannot be read ({error})") from error
+            raise GeosetError(f"{data_set.place(INDEX)}: cannot be read ({error})") from error
 
     @contextmanager
     def file(self, name: str, entry: dict[str, Any]) -> Iterator[Path]:
@@ -148,7 +152,7 @@ class RemoteFolder:
             return
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             path = Path(folder, Path(name).name)
-            download(self.url_of(name), entry, path)
+            download(self.place(name), entry, path)
             yield path
 
     def read_member(
@@ -160,7 +164,7 @@ class RemoteFolder:
                 return _read_part(kept, *members[kind])
         first = min(start for start, _ in members.values())
         last = max(start + size for start, size in members.values())
-        frame = read_range(self.url_of(name), entry["sha256"], first, last)
+        frame = read_range(self.place(name), entry["sha256"], first, last)
         start, size = members[kind]
         return frame[start - first : start - first + size]
 
@@ -175,7 +179,11 @@ class RemoteFolder:
     def send(self, path: Path, name: str) -> None:
         """Copy a file of this machine there."""
         with self._changing(name) as (fs, there):
-            fs.put_file(str(path), there)
+            try:
+                fs.put_file(str(path), there)
+            except FileNotFoundError:  # it has real folders, which must be made
+                fs.makedirs(there.rpartition("/")[0], exist_ok=True)
+                fs.put_file(str(path), there)
 
     def remove(self, name: str) -> None:
         """See `LocalFolder`."""
@@ -186,17 +194,17 @@ class RemoteFolder:
     def _changing(self, name: str) -> Iterator[tuple[AbstractFileSystem, str]]:
         if self._is_http:
             raise GeosetError(
-                f"{self.url_of(name)}: cannot be written, HTTP only reads. Run the same command on "
+                f"{self.place(name)}: cannot be written, HTTP only reads. Run the same command on "
                 "a copy on this machine, and copy the result to where it is served from"
             )
-        with reaching(self.url_of(name)) as reached:
+        with reaching(self.place(name)) as reached:
             yield reached
 
     def _kept(self, name: str, entry: dict[str, Any]) -> Path | None:
         if name in self._not_kept:
             return None
         kept = cache.fetch(
-            entry, Path(name).suffix, lambda path: download(self.url_of(name), entry, path)
+            entry, Path(name).suffix, lambda path: download(self.place(name), entry, path)
         )
         if kept is None:
             self._not_kept.add(name)  # decided once: not asked again for every frame

@@ -39,6 +39,8 @@ def reaching(url: str) -> Iterator[tuple[AbstractFileSystem, str]]:
         yield fs, path
     except FileNotFoundError:
         raise
+    except NotADirectoryError as error:  # a file where a folder would be
+        raise FileNotFoundError(url) from error
     except ImportError as error:
         raise GeosetError(
             f"{url}: {error}, for example with: pip install s3fs (gcsfs for gs://, adlfs for az://)"

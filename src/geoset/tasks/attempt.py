@@ -1,12 +1,15 @@
 """One scan prepared, or the reason why not: whatever happens to it, the others go on."""
 
+import tempfile
 import time
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from geoset.errors import GeosetError
-from geoset.prepare.run import prepare_scene
+from geoset.prepare.data_set import publish_scene
+from geoset.prepare.run import Progress, prepare_scene
+from geoset.prepare.storage import Folder, LocalFolder
 from geoset.recipes import PrepareSettings
 from geoset.scans.scan import scan_name
 from geoset.tasks.isolated import ProcessDiedError
@@ -48,15 +51,26 @@ class Outcome:
         return self.error.removeprefix(f"{self.scan}: ").replace(str(self.scan), "SCAN")
 
 
-def attempt(scan: Path, show=lambda *_: None, *, out: Path, settings: PrepareSettings) -> Outcome:
+def attempt(scan: Path, show=lambda *_: None, *, out: Folder, settings: PrepareSettings) -> Outcome:
     """Prepare one scan; an exception becomes an outcome."""
     began = time.monotonic()
     try:
-        outcome = Outcome(scan, PREPARED, info=prepare_scene(scan, out, settings, show).info)
+        outcome = Outcome(scan, PREPARED, info=_prepare_into(out, scan, settings, show))
     except Exception as error:
         outcome = failure(scan, error)
     outcome.seconds = time.monotonic() - began
     return outcome
+
+
+def _prepare_into(out: Folder, scan: Path, settings: PrepareSettings, show: Progress) -> dict:
+    if isinstance(out, LocalFolder):
+        return prepare_scene(scan, out.path, settings, show).info
+    with tempfile.TemporaryDirectory() as folder:
+        info = prepare_scene(scan, Path(folder), settings, show).info
+        name = scan_name(scan)
+        show("sending", 0, 1)
+        publish_scene(Path(folder, name), out.place(name))
+    return info
 
 
 def failure(scan: Path, error: Exception) -> Outcome:

@@ -125,7 +125,7 @@ def by_file(scenes: Sequence[PreparedScene], layer: str, folder: Path) -> Groupi
 
 
 def _describe(
-    path: Path, layer: str, stated: tuple[float, float, float] | None
+    path: str | Path, layer: str, stated: tuple[float, float, float] | None
 ) -> tuple[np.ndarray, Up]:
     scene = PreparedScene(path)
     poses = np.stack([scene.world_from_camera(i) for i in range(len(scene))])

@@ -13,8 +13,9 @@ from pathlib import Path
 from rich.console import Console
 
 from geoset.errors import GeosetError
-from geoset.files import atomic_write
+from geoset.prepare.data_set import write_index
 from geoset.prepare.finished import OutdatedError, check_finished
+from geoset.prepare.storage import Folder, LocalFolder, RemoteFolder, is_url, open_folder
 from geoset.recipes import PrepareSettings
 from geoset.scans.detect import find_scans
 from geoset.scans.scan import scan_name
@@ -31,7 +32,7 @@ CHECKS_AT_ONCE = 16  # they mostly wait for the file system
 
 def prepare(
     scans: Path,
-    out: Path,
+    out: str | Path,
     settings: PrepareSettings | None = None,
     workers: int = 1,
     console: Console | None = None,
@@ -49,7 +50,7 @@ def prepare(
 
     Args:
         scans: a scan, or a folder of scans
-        out: folder for the prepared scenes
+        out: folder for the prepared scenes, or its URL
         settings: how scans are prepared
         workers: scans prepared at the same time
         console: where progress and summary go; none = stderr
@@ -65,7 +66,11 @@ def prepare(
     settings, console = settings or PrepareSettings(), console or Console(stderr=True)
     where, (number, parts) = Engine(engine, workers, address), _shard(shard)
     found = find_scans(scans, split, split_list)
-    paths, out = [path.absolute() for path in found.scans][number - 1 :: parts], out.absolute()
+    paths = [path.absolute() for path in found.scans][number - 1 :: parts]
+    out = open_folder(out if is_url(out) else Path(out).absolute())
+    name = f"report-{number}-of-{parts}.json" if shard else "report.json"
+    if isinstance(out, RemoteFolder):
+        out.remove(name)  # what may not be written shows before hours of work
     outcomes, missing, outdated = _sort_out(paths, out, settings)
     if len(paths) > 1:
         console.print(f"{len(paths)} scans, {len(missing)} to prepare", highlight=False)
@@ -76,13 +81,14 @@ def prepare(
             progress.settle(outcome.scan)
             _keep_details(outcome, out)
     summary = PrepareSummary(sorted(outcomes, key=lambda outcome: outcome.scene), outdated)
-    name = f"report-{number}-of-{parts}.json" if shard else "report.json"
     report = report_of(summary, settings, {"engine": engine, "workers": workers, "shard": shard})
     with suppress(GeosetError):  # on a full disk the summary still tells
-        atomic_write(out / name, json.dumps(report, indent=1))
+        with out.writing(name) as temporary:
+            temporary.write_text(json.dumps(report, indent=1))
     if len(paths) == len(summary.failed) == 1:
         raise GeosetError(summary.failed[0].error)
     print_summary(summary, found, out, console)
+    write_index(out)
     if summary.failed and len(summary.failed) == len(paths):
         raise GeosetError(f"{scans}: no scan could be prepared; the reasons stand above")
     return summary
@@ -101,27 +107,29 @@ def _shard(text: str | None) -> tuple[int, int]:
 
 
 def _sort_out(
-    paths: list[Path], out: Path, settings: PrepareSettings
+    paths: list[Path], out: Folder, settings: PrepareSettings
 ) -> tuple[list[Outcome], list[Path], Counter[str]]:
     """Return what is known already, the scans to prepare, and why finished ones are outdated."""
     wanted = json.loads(json.dumps(asdict(settings)))
     with ThreadPoolExecutor(CHECKS_AT_ONCE) as threads:
         checked = list(threads.map(partial(_check, out=out, wanted=wanted), paths))
     outcomes = [known for known in checked if isinstance(known, Outcome)]
+    failed_before = {f"failed/{name}" for name in out.names("failed")}
     for outcome in outcomes:
-        _keep_details(outcome, out)
+        if outcome.status == FAILED or outcome.details_file in failed_before:
+            _keep_details(outcome, out)
     missing = [p for p, known in zip(paths, checked, strict=True) if not isinstance(known, Outcome)]
     return outcomes, missing, Counter(known for known in checked if isinstance(known, str))
 
 
-def _check(scan: Path, out: Path, wanted: dict) -> Outcome | str | None:
+def _check(scan: Path, out: Folder, wanted: dict) -> Outcome | str | None:
     """Return what is known of a scan without preparing it: an outcome, why it is outdated, None."""
-    folder = out / scan_name(scan)
+    name = scan_name(scan)
     try:
-        if out.resolve().is_relative_to(scan.resolve()):
+        if isinstance(out, LocalFolder) and out.path.resolve().is_relative_to(scan.resolve()):
             raise GeosetError(f"{out}: is inside the scan {scan}; choose another OUT")
-        if (folder / "scene.json").is_file():
-            return Outcome(scan, FINISHED, info=check_finished(folder, scan, wanted))
+        if out.exists(f"{name}/scene.json"):
+            return Outcome(scan, FINISHED, info=check_finished(out.place(name), scan, wanted))
     except OutdatedError as error:
         return error.reason
     except GeosetError as error:
@@ -147,11 +155,11 @@ def _prepare_each(
             yield death(scan, result) if isinstance(result, ProcessDiedError) else result
 
 
-def _keep_details(outcome: Outcome, out: Path) -> None:
+def _keep_details(outcome: Outcome, out: Folder) -> None:
     """Write why a scan failed; a scan that did not fail has no such file any more."""
-    file = out / outcome.details_file
-    if outcome.status == FAILED:
-        with suppress(GeosetError):  # on a full disk the summary still tells
-            atomic_write(file, outcome.details)
-    else:
-        file.unlink(missing_ok=True)
+    if outcome.status != FAILED:
+        out.remove(outcome.details_file)
+        return
+    # On a full disk the summary still tells.
+    with suppress(GeosetError), out.writing(outcome.details_file) as temporary:
+        temporary.write_text(outcome.details)

@@ -1,7 +1,6 @@
 """What became of many scans, for people to read: a table, and what stands out."""
 
 from collections import Counter, defaultdict
-from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
@@ -9,6 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from geoset.prepare.storage import Folder
 from geoset.scans.detect import FoundScans
 from geoset.tasks.attempt import FAILED, PREPARED
 from geoset.tasks.prepare_report import PrepareSummary, figures, rejected_frames
@@ -21,7 +21,9 @@ NO_PAIRS = "no two frames overlap enough; use a smaller --frame-step or --min-ov
 HEADINGS = ("frames", "rejected", "vertices", "sets", "pairs", "covered", "residual")
 
 
-def print_summary(summary: PrepareSummary, found: FoundScans, out: Path, console: Console) -> None:
+def print_summary(
+    summary: PrepareSummary, found: FoundScans, out: Folder, console: Console
+) -> None:
     """Print the figures of all scenes, and what was left out and why."""
     scenes = {o.scene: figures(o.info) for o in summary.reports if o.status != FAILED}
     console.print(_table(summary, scenes))
@@ -40,7 +42,7 @@ def print_summary(summary: PrepareSummary, found: FoundScans, out: Path, console
     if len(summary.failed) > LINES:
         lines.append(f"failed: {len(summary.failed) - LINES} more: see report.json")
     if summary.failed:
-        lines.append(f"tracebacks: {out / 'failed'}")
+        lines.append(f"tracebacks: {out.place('failed')}")
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
