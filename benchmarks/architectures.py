@@ -93,8 +93,12 @@ def score(out: Path, architecture: str, start: str, seed: int, steps: int) -> di
         finetune(data, run, settings, seed=seed, resume=True)
     results = json.loads((run / "results.json").read_text())
     if architecture == MASK_RCNN:
-        return {f"{kind} {name}": 100 * results[kind][name]
-                for kind in ("box", "mask") for name in ("AP", "AP50")}  # fmt: skip
+        of_all = {"box": results["boxes"]["mean"], "mask": results["masks"]["mean"]}
+        return {
+            f"{kind} {name}": 100 * (mean[name.lower()] or 0.0)
+            for kind, mean in of_all.items()
+            for name in ("AP", "AP50")
+        }
     return {"mIoU": 100 * results["mean_iou"]}
 
 

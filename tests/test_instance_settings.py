@@ -6,13 +6,16 @@ from dataclasses import replace
 import pytest
 
 from geoset.errors import GeosetError
-from geoset.recipes import OptimizerSettings
 from geoset.recipes.instances import INSTANCE_RECIPES, PROTOCOLS, InstanceSettings
+from geoset.training.schedule import learning_rate
+
+AROUND_FALLS = (59_999, 60_000, 79_999, 80_000)  # of 90,000 steps
 
 
 def test_the_published_schedule():
     scannet, nyuv2 = INSTANCE_RECIPES["scannet"], INSTANCE_RECIPES["nyuv2"]
-    assert (scannet.steps, scannet.starts) == (90_000, (0, 60_000, 80_000))
+    rates = {step: learning_rate(scannet.optimizer, step, scannet.steps) for step in AROUND_FALLS}
+    assert list(rates.values()) == pytest.approx([2.5e-3, 2.5e-4, 2.5e-4, 2.5e-5])
     assert (scannet.batch, nyuv2.batch) == (16, 2)
     assert replace(nyuv2, batch=16) == scannet
     assert (scannet.optimizer.lr, scannet.regions) == (0.0025, 32)
@@ -32,15 +35,6 @@ def test_the_protocols():
         ({"protocol": "loose"}, "protocol is 'loose', expected one of pri3d, strict"),
         ({"steps": 0}, "steps is 0, expected 1 or more"),
         ({"batch": 0}, "batch is 0, expected 1 or more"),
-        ({"falls": (0.5, 0.5)}, "falls are 0.5, 0.5 of 90000 steps, expected growing shares"),
-        ({"falls": (0.9, 0.5)}, "falls are 0.9, 0.5 of 90000 steps, expected growing shares"),
-        ({"falls": (1.0,)}, "falls are 1.0 of 90000 steps, expected growing shares"),
-        ({"falls": (-0.5,)}, "falls are -0.5 of 90000 steps, expected growing shares"),
-        ({"falls": (0.3,), "steps": 1}, "falls are 0.3 of 1 steps, expected growing shares"),
-        (
-            {"optimizer": OptimizerSettings(schedule="poly")},
-            "the schedule is poly, with falls besides, expected the schedule constant, or no falls",
-        ),
     ],
 )
 def test_wrong_settings(given, text):

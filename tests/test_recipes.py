@@ -118,7 +118,7 @@ def test_the_command_line_offers_every_recipe():
         (
             OptimizerSettings,
             {"schedule": "step"},
-            "schedule is 'step'; choose from poly, cosine, constant",
+            "schedule is 'step'; choose from poly, cosine, steps, constant",
         ),
         (OptimizerSettings, {"lr": 0.0}, "lr is 0.0; expected a number above 0, such as 0.1"),
         (OptimizerSettings, {"lr": math.inf}, "lr is inf; expected a number above 0, such as 0.1"),

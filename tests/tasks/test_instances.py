@@ -15,7 +15,7 @@ from geoset.recipes import Hardware, InstanceSettings, instances_at_small_scale
 from geoset.scans.rooms import RoomSettings, write_room
 from geoset.tasks import instances as task
 from geoset.tasks.finetuning import with_network_of_weights
-from geoset.tasks.instances import build_detector, compute_losses, finetune, stages_of
+from geoset.tasks.instances import build_detector, compute_losses, finetune
 from geoset.training.log import read_log
 
 
@@ -39,7 +39,7 @@ def whole(tmp_path_factory):
 def test_a_run_leaves_its_files(whole):
     files = {path.name for path in whole.iterdir()}
     assert files >= {"model.safetensors", "results.json", "results.md", "curves.png", "run.json"}
-    assert files >= {"detections.json", "truth.json", "stage-rate1.safetensors"}
+    assert files >= {"detections.json", "truth.json", "stage-instances.safetensors"}
     model = geoset.load_model(whole)
     assert model.classes == ("disc", "bar")
     assert not model.config["frozen"]
@@ -52,15 +52,6 @@ def test_a_run_leaves_its_files(whole):
 
 def test_the_learning_rate_falls_to_a_tenth(whole):
     assert [row["lr"] for row in read_log(whole)] == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4])
-
-
-def test_images_go_on_over_a_fall():
-    stages = stages_of(Shapes(12), SETTINGS, seed=0)
-    whole = stages_of(Shapes(12), replace(SETTINGS, falls=()), seed=0)
-    in_parts = [batch for stage in stages for batch in stage.batches(0, 0, 1)]
-    for found, expected in zip(in_parts, whole[0].batches(0, 0, 1), strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(found[0], expected[0], strict=True))
-    assert [stage.steps for stage in stages] == [2, 2]
 
 
 @pytest.mark.parametrize("step", [1, 3])
@@ -92,7 +83,7 @@ def test_other_classes_are_refused(tmp_path):
 
 
 def test_parts_of_a_step(tmp_path):
-    settings = replace(SETTINGS, accumulate=2, steps=1, falls=())
+    settings = replace(SETTINGS, accumulate=2, steps=1)
     tiny_finetune(tmp_path, settings)
     assert len(read_log(tmp_path)) == 1
 
@@ -109,9 +100,9 @@ def test_by_pri3d_the_best_of_snapshots_counts(tmp_path, monkeypatch):
     data = Large(Shapes(4))
     weights = finetune(data, data, tmp_path, settings, hardware=CPU)
     assert weights == tmp_path / "best.safetensors"
-    snapshot = tmp_path / "snapshot-rate1-00000002.safetensors"
+    snapshot = tmp_path / "snapshot-instances-00000002.safetensors"
     assert weights.read_bytes() == snapshot.read_bytes()
-    assert (tmp_path / "snapshot-rate2-00000002.safetensors").exists()
+    assert (tmp_path / "snapshot-instances-00000004.safetensors").exists()
     validation = json.loads((tmp_path / "validation.json").read_text())
     assert validation == {"mask_ap": {"2": 0.3, "4": 0.2}}
     assert results(tmp_path)["weights"] == "best.safetensors"
@@ -139,7 +130,7 @@ def test_weights_decide_what_is_frozen(tmp_path):
 
 
 def test_learns_shapes(tmp_path):
-    settings = replace(SETTINGS, steps=60, falls=())
+    settings = replace(SETTINGS, steps=60)
     optimizer = replace(settings.optimizer, lr=3e-3)
     tiny_finetune(tmp_path, replace(settings, optimizer=optimizer), data=Shapes(3, seed=1))
     assert results(tmp_path)["masks"]["mean"]["ap50"] > 0.5

@@ -33,6 +33,19 @@ def test_cosine_and_constant_schedules():
     assert learning_rate(constant, 3, 4) == 2.0
 
 
+def test_a_rate_that_falls_in_steps():
+    """To a tenth after a half and after three quarters of 8 steps."""
+    settings = OptimizerSettings(lr=1.0, schedule="steps", falls=(0.5, 0.75))
+    rates = [learning_rate(settings, step, 8) for step in range(8)]
+    assert rates == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+@pytest.mark.parametrize("falls", [(0.5, 0.5), (0.9, 0.5), (1.0,), (0.0,), (-0.5,)])
+def test_wrong_falls(falls):
+    with pytest.raises(GeosetError, match=r"falls are .*; expected growing shares between 0 and 1"):
+        OptimizerSettings(schedule="steps", falls=falls)
+
+
 def test_warmup_rises_linearly_to_the_schedule():
     """With 4 steps of warm-up the factors are 1/5, 2/5, 3/5, 4/5, 1, 1."""
     settings = OptimizerSettings(lr=1.0, schedule="constant", warmup=4)
@@ -136,7 +149,7 @@ def test_a_first_step_that_overflows_leaves_no_trace(kind):
     ("setting", "message"),
     [
         ({"kind": "lamb"}, "kind is 'lamb'; choose from sgd, adamw"),
-        ({"schedule": "step"}, "schedule is 'step'; choose from poly, cosine, constant"),
+        ({"schedule": "step"}, "schedule is 'step'; choose from poly, cosine, steps, constant"),
         ({"lr": 0.0}, "lr is 0.0; expected a number above 0, such as 0.1"),
         ({"lr": float("nan")}, "lr is nan; expected a number above 0"),
         ({"momentum": 1.0}, "momentum is 1.0; expected 0 <= momentum < 1"),

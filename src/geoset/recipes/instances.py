@@ -30,7 +30,7 @@ PROTOCOLS: dict[str, InstanceProtocol] = {
 
 # detectron2's, which Pri3D trained with; the learning rate is Pri3D's.
 _SGD = OptimizerSettings(
-    lr=0.0025, dampening=0.0, weight_decay=1e-4, schedule="constant", warmup=1000
+    lr=0.0025, dampening=0.0, weight_decay=1e-4, schedule="steps", warmup=1000
 )
 
 
@@ -55,9 +55,7 @@ class InstanceSettings:
     accumulate: int = 1
     """parts that each device takes its share of a step in"""
     optimizer: OptimizerSettings = _SGD
-    """update rule, and how the learning rate changes between its falls"""
-    falls: tuple[float, ...] = (2 / 3, 8 / 9)
-    """shares of the steps after which the learning rate falls to a tenth; momentum starts afresh"""
+    """update rule and schedule"""
     sizes: tuple[int, ...] = (640, 672, 704, 736, 768, 800)
     """short sides that images are scaled to, one drawn for each; evaluated at the last"""
     max_size: int = 1333
@@ -79,22 +77,6 @@ class InstanceSettings:
         )
         for name in ("steps", "batch", "accumulate", "regions", "snapshots"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}", "1 or more")
-        starts = self.starts
-        require(
-            list(starts) == sorted({*starts}) and starts[-1] < self.steps,
-            f"falls are {', '.join(map(str, self.falls))} of {self.steps} steps",
-            "growing shares between 0 and 1, a step or more apart",
-        )
-        require(
-            not self.falls or self.optimizer.schedule == "constant",
-            f"the schedule is {self.optimizer.schedule}, with falls besides",
-            "the schedule constant, or no falls",
-        )
-
-    @property
-    def starts(self) -> tuple[int, ...]:
-        """First steps of the parts of the run that have a learning rate of their own."""
-        return (0, *(round(share * self.steps) for share in self.falls))
 
 
 INSTANCE_RECIPES: dict[str, InstanceSettings] = {
@@ -118,7 +100,6 @@ def instances_at_small_scale(settings: InstanceSettings, steps: int = 300) -> In
         steps=steps,
         batch=4,
         optimizer=OptimizerSettings(kind="adamw", lr=1e-3, weight_decay=1e-4, warmup=20),
-        falls=(),
         sizes=(96,),
         max_size=160,
         regions=64,

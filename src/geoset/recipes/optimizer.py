@@ -21,8 +21,10 @@ class OptimizerSettings:
     """Dampening of SGD's momentum."""
     weight_decay: float = 0.0
     """Weight decay, on all parameters."""
-    schedule: Literal["poly", "cosine", "constant"] = "poly"
+    schedule: Literal["poly", "cosine", "steps", "constant"] = "poly"
     """How the learning rate falls until the stage ends."""
+    falls: tuple[float, ...] = (2 / 3, 8 / 9)
+    """Of the schedule steps: shares of the stage after which the rate falls to a tenth."""
     power: float = 0.9
     """Power of the polynomial schedule."""
     warmup: int = 0
@@ -39,6 +41,11 @@ class OptimizerSettings:
                 )
         if not (self.lr > 0 and math.isfinite(self.lr)):
             raise GeosetError(f"lr is {self.lr}; expected a number above 0, such as 0.1")
+        if list(self.falls) != sorted({*self.falls}) or not all(0 < f < 1 for f in self.falls):
+            raise GeosetError(
+                f"falls are {', '.join(map(str, self.falls))}; expected growing shares between 0 "
+                "and 1"
+            )
         for name in ("momentum", "dampening"):
             if not 0 <= getattr(self, name) < 1:
                 raise GeosetError(f"{name} is {getattr(self, name)}; expected 0 <= {name} < 1")

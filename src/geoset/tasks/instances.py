@@ -1,7 +1,6 @@
 """Fine-tune Mask R-CNN on labelled images, and say what it finds in others."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -61,10 +60,10 @@ def finetune(
     detector, report = build_detector(data.instance_classes, settings, seed)
     say(report)
     ranks = hardware.devices * hardware.nodes
-    stages = stages_of(data, settings, seed, ranks=ranks, workers=hardware.workers)
+    stage = stage_of(data, settings, seed, ranks=ranks, workers=hardware.workers)
     weights = run_stages(
         detector,
-        stages,
+        [stage],
         out,
         hardware,
         settings={"instances": asdict(settings), "data": contents(data, data.instance_classes)},
@@ -75,8 +74,8 @@ def finetune(
         accumulate=settings.accumulate,
         all_used=True,
     )
-    if PROTOCOLS[settings.protocol].best:
-        weights = _best_on_validation(out, stages, val, settings.protocol, hardware)
+    if stage.snapshots:
+        weights = _best_on_validation(out, stage, val, settings.protocol, hardware)
     say(f"weights: {weights}\ncurves:  {out / CURVES}")
     evaluate(out, val, out, hardware=hardware)
     return weights
@@ -102,10 +101,10 @@ def build_detector(
     return detector.to(memory_format=torch.channels_last), report
 
 
-def stages_of(
+def stage_of(
     data: LabelledSet, settings: InstanceSettings, seed: int, *, ranks: int = 1, workers: int = 0
-) -> list[Stage]:
-    """Return what the engine is to do: one stage for each learning rate."""
+) -> Stage:
+    """Return what the engine is to do, shared by `ranks` processes."""
     protocol = PROTOCOLS[settings.protocol]
     batches = InstanceBatches(
         data,
@@ -120,22 +119,15 @@ def stages_of(
         f"{data.name}: {len(batches.images)} images, {batches.steps_per_epoch} steps an epoch"
         + (f"; left out: {', '.join(left_out)}" if left_out else "")
     )
-    snapshots = snapshot_steps(settings.steps, settings.snapshots if protocol.best else 0)
-    starts, stages = settings.starts, []
-    for index, (start, end) in enumerate(zip(starts, (*starts[1:], settings.steps), strict=True)):
-        optimizer = replace(settings.optimizer, lr=settings.optimizer.lr / 10**index)
-        stages.append(
-            Stage(
-                name=f"rate{index + 1}",
-                steps=end - start,
-                optimizer=replace(optimizer, warmup=0) if index else optimizer,
-                batches=partial(load_stage, batches, start, end, workers),
-                compute=compute_losses,
-                frames_per_batch=settings.batch // batches.parts,
-                snapshots=tuple(step - start for step in snapshots if start < step <= end),
-            )
-        )
-    return stages
+    return Stage(
+        name="instances",
+        steps=settings.steps,
+        optimizer=settings.optimizer,
+        batches=partial(load_stage, batches, 0, settings.steps, workers),
+        compute=compute_losses,
+        frames_per_batch=settings.batch // batches.parts,
+        snapshots=tuple(snapshot_steps(settings.steps, settings.snapshots if protocol.best else 0)),
+    )
 
 
 def compute_losses(
@@ -154,14 +146,11 @@ def compute_losses(
 
 
 def _best_on_validation(
-    out: Path, stages: Sequence[Stage], val: LabelledSet, protocol: str, hardware: Hardware
+    out: Path, stage: Stage, val: LabelledSet, protocol: str, hardware: Hardware
 ) -> Path:
     """Score all snapshots; copy the best, the first of equals, to BEST."""
-    files, scores, before = {}, {}, 0
-    for stage in stages:
-        for step in stage.snapshots:
-            files[before + step] = out / stage.snapshot(step)
-        before += stage.steps
+    files = {step: out / stage.snapshot(step) for step in stage.snapshots}
+    scores = {}
     for step, file in files.items():
         mean = score_detector(load_model(file), val, protocol, hardware).results["masks"]["mean"]
         scores[step] = mean["ap"] or 0.0

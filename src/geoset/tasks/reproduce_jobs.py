@@ -199,8 +199,8 @@ def _instances(
     instances.finetune(train, val, folder, recipe, seed=job.encoder.seed, resume=True)
     results = json.loads((folder / "results.json").read_text())
     return {
-        f"{kind} {name}": 100 * (results[kind][name] or 0.0)
-        for kind in ("box", "mask")
+        f"{kind} {name}": 100 * (results[of_all]["mean"][name.lower()] or 0.0)
+        for kind, of_all in (("box", "boxes"), ("mask", "masks"))
         for name in ("AP", "AP50", "AP75")
     }
 

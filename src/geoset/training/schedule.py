@@ -76,6 +76,8 @@ def learning_rate(settings: OptimizerSettings, step: int, steps: int) -> float:
         factor = (1 - step / (steps + 1)) ** settings.power
     elif settings.schedule == "cosine":
         factor = (1 + math.cos(math.pi * step / steps)) / 2
+    elif settings.schedule == "steps":
+        factor = 0.1 ** sum(step >= round(share * steps) for share in settings.falls)
     return settings.lr * factor * min(1.0, (step + 1) / (settings.warmup + 1))
 
 
