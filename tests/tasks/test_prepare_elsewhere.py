@@ -1,6 +1,7 @@
 """Scenes are prepared to URLs as into folders, and layers and groups are added to them there."""
 
 import re
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -10,6 +11,7 @@ from geoset.errors import GeosetError
 from geoset.prepare.scene import PreparedScene
 from geoset.recipes import GroupSettings, LayerSettings, PrepareSettings
 from geoset.tasks.group import group
+from geoset.tasks.inspect import inspect
 from geoset.tasks.layers import add_layers
 
 
@@ -76,7 +78,7 @@ def test_nothing_is_prepared_for_a_place_that_cannot_be_written(rooms, monkeypat
         prepare_quietly(rooms, "nowhere://prepared")
 
 
-def test_layers_and_groups(rooms, memory, tmp_path):
+def test_layers_groups_and_pictures(rooms, memory, tmp_path, monkeypatch):
     for name in "ab":
         prepare_quietly(rooms / name, memory)
     add_layers([memory], LayerSettings(threshold=(0.3,)))
@@ -84,4 +86,8 @@ def test_layers_and_groups(rooms, memory, tmp_path):
     group([memory], GroupSettings(layer="geometric-0.3", count=3, name="three"), picture)
     assert picture.exists()
     assert PreparedScene(f"{memory}/b").layers == ["geometric", "geometric-0.3"]
+    assert inspect(f"{memory}/b", tmp_path / "b.png") == [tmp_path / "b.png"]
+    assert (tmp_path / "b.png").is_file()
+    monkeypatch.chdir(tmp_path)
+    assert inspect(memory) == [Path("a.png"), Path("b.png")]
     assert b'"three.npy"' in fsspec.filesystem("memory").cat("/prepared/index.json")

@@ -9,7 +9,7 @@ from geoset.cli.options import Inline
 from geoset.recipes import GroupSettings, LayerSettings, PrepareSettings
 
 
-def inspect(path: Positional[Path], /, out: Path | None = None, frames: int = 4) -> None:
+def inspect(path: Positional[str], /, out: Path | None = None, frames: int = 4) -> None:
     """Say what a folder holds: a scan, a folder of scans, or prepared scenes.
 
     For a scan: the layout, frames, cameras, depth and poses, and what was rejected. For a prepared
@@ -18,8 +18,8 @@ def inspect(path: Positional[Path], /, out: Path | None = None, frames: int = 4)
     Example: geoset inspect my_scan
 
     Args:
-        path: the folder
-        out: where to draw the picture; default <scene>/contact_sheet.png
+        path: the folder; of prepared scenes also a URL
+        out: where to draw the picture; default <scene>/contact_sheet.png, of a URL SCENE.png
         frames: how many frames it shows
     """
     from geoset.tasks.inspect import inspect as run

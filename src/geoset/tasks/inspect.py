@@ -12,6 +12,7 @@ from geoset.files import atomic_path, digest
 from geoset.geometry.camera import Camera
 from geoset.prepare.data_set import find_scenes
 from geoset.prepare.scene import PreparedScene
+from geoset.prepare.storage import is_url
 from geoset.reports.figures import scene_sheet
 from geoset.scans.detect import find_scans, open_scan
 from geoset.scans.scan import FrameError, Scan, count_reasons
@@ -19,11 +20,12 @@ from geoset.scans.scan import FrameError, Scan, count_reasons
 SAMPLED_FRAMES = 50  # whose depth is read for statistics
 
 
-def inspect(path: Path, out: Path | None = None, frames: int = 4) -> list[Path]:
+def inspect(path: str | Path, out: Path | None = None, frames: int = 4) -> list[Path]:
     """Print what `path` holds: a scan, prepared scenes, or a folder of scans.
 
     Of a prepared scene a contact sheet of `frames` frames is drawn to `out`, by default
-    <scene>/contact_sheet.png. Returns the pictures drawn.
+    <scene>/contact_sheet.png, or <name of the scene>.png in this folder if the scene is at a URL.
+    Returns the pictures drawn.
     """
     if frames < 1:
         raise GeosetError(f"frames is {frames}, expected 1 or more to draw")
@@ -33,7 +35,7 @@ def inspect(path: Path, out: Path | None = None, frames: int = 4) -> list[Path]:
         if out is not None and len(scenes) > 1:
             raise GeosetError(f"{path}: holds {len(scenes)} scenes; name one of them to use --out")
         return [_inspect_prepared(scene, out, frames, console) for scene in scenes]
-    scans, others, _ = find_scans(path, split="all")
+    scans, others, _ = find_scans(Path(path), split="all")
     for scan in scans:
         try:
             _inspect_scan(open_scan(scan), console)
@@ -47,8 +49,10 @@ def inspect(path: Path, out: Path | None = None, frames: int = 4) -> list[Path]:
     return []
 
 
-def _is_prepared(path: Path) -> bool:
-    return (path / "scene.json").is_file() or any(path.glob("*/scene.json"))
+def _is_prepared(path: str | Path) -> bool:
+    if is_url(path):  # where scans are not read from
+        return True
+    return Path(path, "scene.json").is_file() or any(Path(path).glob("*/scene.json"))
 
 
 def _inspect_scan(scan: Scan, console: Console) -> None:
@@ -130,14 +134,15 @@ def _pose_statistics(scan: Scan) -> dict[str, str]:
     return statistics
 
 
-def _inspect_prepared(path: Path, out: Path | None, frames: int, console: Console) -> Path:
+def _inspect_prepared(path: str | Path, out: Path | None, frames: int, console: Console) -> Path:
     scene = PreparedScene(path)
     for name, entry in scene.info["files"].items():
-        if digest(path / name) != entry:
-            raise GeosetError(
-                f"{path / name}: its content changed since it was prepared. Remove the scene's "
-                "folder and run geoset prepare again"
-            )
+        with scene.file(name) as file:
+            if digest(file) != entry:
+                raise GeosetError(
+                    f"{file}: its content changed since it was prepared. Remove the scene's "
+                    "folder and run geoset prepare again"
+                )
     info, entries = scene.info, scene.info["frames"]
     table = Table(title=str(path), title_justify="left", show_header=False)
     table.add_row("from", f"{info['scan']['path']} ({info['scan']['layout']})")
@@ -164,7 +169,7 @@ def _inspect_prepared(path: Path, out: Path | None, frames: int, console: Consol
             f"median {np.median(residual) * 1000:.1f} mm, worst frame {entries[worst]['id']} "
             f"{max(residual) * 1000:.1f} mm",
         )
-    out = out or path / "contact_sheet.png"
+    out = out or Path(f"{scene.name}.png" if is_url(path) else path / "contact_sheet.png")
     save_picture(scene_sheet(scene, frames), out)
     table.add_row("picture", str(out))
     console.print(table)

@@ -82,9 +82,8 @@ def prepare(
             _keep_details(outcome, out)
     summary = PrepareSummary(sorted(outcomes, key=lambda outcome: outcome.scene), outdated)
     report = report_of(summary, settings, {"engine": engine, "workers": workers, "shard": shard})
-    with suppress(GeosetError):  # on a full disk the summary still tells
-        with out.writing(name) as temporary:
-            temporary.write_text(json.dumps(report, indent=1))
+    with suppress(GeosetError), out.writing(name) as temporary:  # a full disk: the summary tells
+        temporary.write_text(json.dumps(report, indent=1))
     if len(paths) == len(summary.failed) == 1:
         raise GeosetError(summary.failed[0].error)
     print_summary(summary, found, out, console)
