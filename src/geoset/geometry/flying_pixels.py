@@ -1,7 +1,7 @@
 """Flying pixels: depth that a sensor mixed from what lies before and behind the rim of a thing."""
 
+import numba
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from geoset.geometry.camera import Camera
 
@@ -18,25 +18,45 @@ def drop_flying_pixels(depth: np.ndarray, camera: Camera) -> np.ndarray:
     limit, some farther, and fewer than a third of them neither. The limit is 2 % of its depth, or
     by how much a surface seen 80 degrees aslant recedes from one pixel to the next if that is more.
     """
-    padded = np.pad(depth, RADIUS)
-    far = np.where(padded > 0, padded, np.float32(np.inf))
-    limit = np.float32(max(RELIEF, STEEPEST / camera.K[0, 0])) * depth
-    # Few pixels have nearer as well as farther ones around: only of these all 25 are looked at.
-    between = _extreme(np.minimum, far) < depth - limit
-    between &= _extreme(np.maximum, padded) > depth + limit
-    between &= depth > 0
-    windows = sliding_window_view(padded, (SIDE, SIDE))[between]
-    beside = np.abs(windows - depth[between][:, None, None]) <= limit[between][:, None, None]
-    apart = (windows > 0) & ~beside
-    kept = depth.copy()
-    kept[between] *= 2 * (beside.sum(axis=(1, 2)) - 1) >= apart.sum(axis=(1, 2))
+    relief = max(RELIEF, STEEPEST / camera.K[0, 0])
+    return _drop(np.pad(depth, RADIUS), np.float32(relief))
+
+
+@numba.njit(cache=True)
+def _drop(padded, relief):
+    height, width = padded.shape[0] - 2 * RADIUS, padded.shape[1] - 2 * RADIUS
+    kept = padded[RADIUS:-RADIUS, RADIUS:-RADIUS].copy()
+    nearest, farthest = np.empty(padded.shape[1], np.float32), np.empty(padded.shape[1], np.float32)
+    between = np.empty(width, np.bool_)
+    nothing = np.float32(np.inf)
+    for i in range(height):
+        # Without branches, so that these loops are vectorised: few pixels come through.
+        nearest[:], farthest[:] = nothing, 0
+        for y in range(i, i + SIDE):
+            for x in range(padded.shape[1]):
+                d = padded[y, x]
+                valid = d if d > 0 else nothing
+                nearest[x] = valid if valid < nearest[x] else nearest[x]
+                farthest[x] = d if d > farthest[x] else farthest[x]
+        for j in range(width):
+            near, far, d = nearest[j], farthest[j], kept[i, j]
+            for k in range(1, SIDE):
+                near = nearest[j + k] if nearest[j + k] < near else near
+                far = farthest[j + k] if farthest[j + k] > far else far
+            between[j] = (near < d - relief * d) & (far > d + relief * d) & (d > 0)
+        for j in range(width):
+            if between[j] and _stands_alone(padded, i, j, relief):
+                kept[i, j] = 0
     return kept
 
 
-def _extreme(of_two: np.ufunc, padded: np.ndarray) -> np.ndarray:
-    """Least or greatest of the 5x5 around each pixel; `padded` has two more on every side."""
-    for _ in range(2 * RADIUS):
-        padded = of_two(padded[1:], padded[:-1])
-    for _ in range(2 * RADIUS):
-        padded = of_two(padded[:, 1:], padded[:, :-1])
-    return padded
+@numba.njit(cache=True)
+def _stands_alone(padded, i, j, relief):
+    """Whether fewer than a third of the pixels around are on the surface of pixel (i, j)."""
+    d = padded[i + RADIUS, j + RADIUS]
+    valid, beside = -1, -1  # not counting the pixel itself
+    for y in range(i, i + SIDE):
+        for x in range(j, j + SIDE):
+            valid += padded[y, x] > 0
+            beside += d - relief * d <= padded[y, x] <= d + relief * d
+    return 3 * beside < valid
