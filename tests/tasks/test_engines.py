@@ -71,7 +71,9 @@ def test_a_package_that_is_missing(monkeypatch, name, package):
     ("name", "address", "cure"),
     [
         ("dask", "tcp://127.0.0.1:9", "start it with: dask scheduler, and dask worker ADDRESS"),
-        pytest.param("ray", "127.0.0.1:9", "ray start --head", marks=pytest.mark.slow),
+        ("ray", "127.0.0.1:9", "start it with: ray start --head"),
+        ("ray", "ray://127.0.0.1:9", "start it with: ray start --head"),
+        ("ray", "nonsense", "start it with: ray start --head"),
     ],
 )
 def test_nobody_answers(monkeypatch, name, address, cure):

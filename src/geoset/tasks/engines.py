@@ -6,6 +6,7 @@ processes, Dask and Ray would end the whole run when a worker dies, and not say 
 
 import importlib
 import queue
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -144,6 +145,9 @@ def _dask(engine: Engine) -> Iterator[Slots]:
 def _ray(engine: Engine) -> Iterator[Slots]:
     ray = _package("ray")
     try:
+        if engine.address not in (None, "auto"):  # Ray would go on trying for five minutes
+            host, _, port = engine.address.removeprefix("ray://").rpartition(":")
+            socket.create_connection((host, int(port)), timeout=PATIENCE).close()
         ray.init(
             address=engine.address or "local",
             num_cpus=None if engine.address else engine.workers,
@@ -151,7 +155,7 @@ def _ray(engine: Engine) -> Iterator[Slots]:
             log_to_driver=False,
             logging_level="ERROR",
         )
-    except (ConnectionError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise GeosetError(
             f"Ray at {engine.address}: {error}; start it with: ray start --head"
         ) from error
