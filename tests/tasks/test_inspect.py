@@ -66,13 +66,13 @@ def test_depth_that_holds_nothing(tmp_path, said):
 
 def test_a_scan_of_colour_alone(tmp_path, said):
     found = said(write_box_room(tmp_path / "room", POSES[:2], depths=None))
-    assert found["depth"] == "none: vertex maps will rely on the mesh alone"
+    assert found["depth"] == "none: the mesh alone says what a pixel sees, and nothing checks it"
 
 
 def test_a_room_with_labels_and_no_mesh(rooms, said):
     found = said(rooms / "a")
     assert found["mesh"] == "none: the surface will be fused from depth"
-    assert found["label images"] == "instance, semantic"
+    assert found["label images"] == "instance of 6 frames, semantic of 6 frames"
 
 
 def test_a_prepared_scene(scene, rooms, said):

@@ -76,7 +76,7 @@ def why_each_is_not_rigid(matrices: np.ndarray) -> list[str | None]:
     finite = np.isfinite(matrices).all(axis=(1, 2))
     tested = np.where(finite[:, None, None], matrices, np.eye(4))
     rotations, last_rows = tested[:, :3, :3], tested[:, 3]
-    with np.errstate(over="ignore", invalid="ignore"):  # of huge entries, which are no rotation
+    with np.errstate(all="ignore"):  # of huge entries, which are no rotation
         skew = np.abs(rotations.transpose(0, 2, 1) @ rotations - np.eye(3)).max(axis=(1, 2))
         mirrors = np.linalg.det(rotations) < 0
     found = [
