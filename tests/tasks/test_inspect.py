@@ -2,15 +2,21 @@
 
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from geoset.errors import GeosetError
+from geoset.geometry.mesh import TriangleMesh
+from geoset.geometry.ply import write_ply
 from geoset.prepare.scene import PreparedScene, write_layer
+from geoset.scans.detect import open_scan
+from geoset.scans.scan import SurfaceLabels
 from geoset.tasks.inspect import inspect
 from reference.box_room import CAMERA, POSES, box_mesh, see, write_box_room
+from scan_folders import write_folder_scan
 
 
 @pytest.fixture
@@ -75,6 +81,61 @@ def test_a_room_with_labels_and_no_mesh(rooms, said):
     assert found["label images"] == "instance of 6 frames, semantic of 6 frames"
 
 
+def test_neither_mesh_nor_depth(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    scan = write_box_room(tmp_path / "room", POSES[:2], depths=None)
+    (scan / "mesh.ply").unlink()
+    inspect(scan)
+    text = capsys.readouterr().out
+    assert "without depth and mesh there is no surface: the scan cannot be prepared" in text
+    assert text.endswith("next: export depth images, or a mesh.ply, into the scan's folder\n")
+
+
+def test_a_mesh_that_cannot_be_used(tmp_path, said):
+    scan = write_box_room(tmp_path / "room", POSES[:2])
+    write_ply(scan / "mesh.ply", TriangleMesh(np.eye(3), np.empty((0, 3), np.int32)))
+    expected = "3 vertices, 0 faces: a surface needs faces; remove it to have one fused from depth"
+    assert said(scan)["mesh"] == expected
+    (scan / "mesh.ply").write_bytes(b"ply\n")
+    assert said(scan)["mesh"].startswith(f"cannot be used: {scan / 'mesh.ply'}: not a usable PLY")
+
+
+def test_labels_of_the_mesh_masks_and_notes(tmp_path, said, monkeypatch, capsys):
+    scan = open_scan(write_box_room(tmp_path / "room", POSES[:2]))
+    labels = SurfaceLabels(lambda: np.zeros(len(scan.mesh.vertices), int), "scene", "segs.json")
+    scan.surface_labels, scan.full_rate, scan.notes = {"official": labels}, True, ["Look [here]."]
+    scan.frames[1] = replace(scan.frames[1], read_mask=lambda: np.zeros((4, 4)))
+    monkeypatch.setattr("geoset.tasks.inspect.open_scan", lambda path: scan)
+    found = said(tmp_path / "room")
+    assert found["labels of the mesh"] == "official (segs.json)"
+    assert found["masks"] == "of 1 frames"
+    assert found["of them"] == "every 25th is used, for it is a video (--frame-step)"
+    inspect(tmp_path / "room")
+    assert "\nnote: Look [here].\nnext: geoset prepare " in capsys.readouterr().out
+
+
+def test_many_scans_are_summed_up(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    K = np.array([[5.0, 0, 1.5], [0, 5, 1], [0, 0, 1]])
+    images, depths = np.zeros((3, 3, 4, 3), np.uint8), np.ones((3, 3, 4))
+    for k in range(12):
+        write_folder_scan(tmp_path / f"scan{k:02d}", images, depths, [np.eye(4)] * 3, K)
+    (tmp_path / "scan03/pose/000001.txt").unlink()
+    (tmp_path / "scan05/intrinsics.txt").unlink()
+    (tmp_path / "notes").mkdir()
+    assert inspect(tmp_path) == []
+    lines = capsys.readouterr().out.splitlines()
+    row = next(line for line in lines if "one folder a kind" in line)
+    assert row.split()[-5:] == ["11", "32", "1", "11", "0"]
+    assert "rejected frames: 1 x no pose file" in lines
+    (unusable,) = (line for line in lines if line.startswith("cannot be used: "))
+    assert "scan05: no colour intrinsics" in unusable
+    assert "not scans: notes" in lines
+    assert lines[-1] == (
+        f"next: geoset inspect {tmp_path / 'scan00'}, or geoset prepare {tmp_path} OUT"
+    )
+
+
 def test_a_prepared_scene(scene, rooms, said):
     found = said(scene)
     prepared = PreparedScene(scene)
@@ -115,6 +176,19 @@ def test_a_folder_of_scenes(prepared_rooms, tmp_path, capsys):
     assert pictures == [folder / name / "contact_sheet.png" for name in ("a", "b")]
     with pytest.raises(GeosetError, match="holds 2 scenes; name one of them to use --out"):
         inspect(folder, tmp_path / "sheet.png")
+
+
+def test_many_scenes_are_summed_up_and_not_drawn(prepared_rooms, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    for k in range(11):
+        shutil.copytree(prepared_rooms / "a", tmp_path / f"room{k:02d}")
+    assert inspect(tmp_path) == []
+    text = capsys.readouterr().out
+    assert "room10 (finished before)" in text
+    assert text.endswith(
+        f"next: geoset inspect {tmp_path / 'room00'} checks that one, and draws it\n"
+    )
+    assert not list(tmp_path.rglob("*.png"))
 
 
 @pytest.mark.parametrize("name", ["frames.tar", "surface.ply", "pairs.npz"])
