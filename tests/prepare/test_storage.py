@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from types import SimpleNamespace
 
 import fsspec
 import numpy as np
@@ -238,6 +239,15 @@ def test_nothing_is_written_over_http(server, local):
     )
     with pytest.raises(GeosetError, match=re.escape(expected)):
         write_layer(server.scene, "mine", labels, "", "scene", BY)
+
+
+def test_folders_are_made_but_no_bucket():
+    made = []
+    mkdir = lambda path, create_parents: made.append(path)  # noqa: E731
+    fs = SimpleNamespace(exists=made.__contains__, mkdir=mkdir)
+    transfer.make_folders(fs, "bucket/room/sets")
+    transfer.make_folders(fs, "bucket/room/groups")
+    assert made == ["bucket/room", "bucket/room/sets", "bucket/room/groups"]
 
 
 def test_a_layer_that_is_not_there(url):

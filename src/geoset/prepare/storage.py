@@ -20,7 +20,7 @@ from fsspec.core import url_to_fs
 from geoset.errors import GeosetError
 from geoset.files import atomic_path
 from geoset.prepare import cache
-from geoset.prepare.transfer import download, reaching, read_range
+from geoset.prepare.transfer import download, make_folders, reaching, read_range
 
 INDEX = "index.json"  # what HTTP needs, which does not list folders
 
@@ -181,8 +181,8 @@ class RemoteFolder:
         with self._changing(name) as (fs, there):
             try:
                 fs.put_file(str(path), there)
-            except FileNotFoundError:  # it has real folders, which must be made
-                fs.makedirs(there.rpartition("/")[0], exist_ok=True)
+            except FileNotFoundError:  # it has real folders, or there is no such bucket
+                make_folders(fs, there.rpartition("/")[0])
                 fs.put_file(str(path), there)
 
     def remove(self, name: str) -> None:
@@ -197,8 +197,14 @@ class RemoteFolder:
                 f"{self.place(name)}: cannot be written, HTTP only reads. Run the same command on "
                 "a copy on this machine, and copy the result to where it is served from"
             )
-        with reaching(self.place(name)) as reached:
-            yield reached
+        try:
+            with reaching(self.place(name)) as reached:
+                yield reached
+        except FileNotFoundError as error:
+            raise GeosetError(
+                f"{self.place(name)}: cannot be written, there is no such bucket or folder ({error}"
+                "); make it first"
+            ) from error
 
     def _kept(self, name: str, entry: dict[str, Any]) -> Path | None:
         if name in self._not_kept:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -54,6 +54,14 @@ def reaching(url: str) -> Iterator[tuple[AbstractFileSystem, str]]:
         )
         text = str(error) or type(error).__name__
         raise GeosetError(f"{url}: cannot be reached ({text}); {advice}") from error
+
+
+def make_folders(fs: AbstractFileSystem, folder: str) -> None:
+    """Make a folder and those above it, but not what may be a bucket: that is a slip of the pen."""
+    if "/" in folder.strip("/") and not fs.exists(folder):
+        make_folders(fs, folder.rpartition("/")[0])
+        with suppress(FileExistsError):  # another process was faster
+            fs.mkdir(folder, create_parents=False)
 
 
 def download(url: str, entry: dict[str, Any], target: Path) -> None:

@@ -72,8 +72,9 @@ def prepare(
     if isinstance(out, RemoteFolder):
         out.remove(name)  # what may not be written shows before hours of work
     outcomes, missing, outdated = _sort_out(paths, out, settings)
-    if len(paths) > 1:
-        console.print(f"{len(paths)} scans, {len(missing)} to prepare", highlight=False)
+    if len(found.scans) > 1:
+        part = f" (part {shard})" if shard else ""
+        console.print(f"{len(paths)} scans{part}, {len(missing)} to prepare", highlight=False)
     work = partial(attempt, out=out, settings=settings)
     with PrepareProgress(console, len(missing)) as progress:
         for outcome in _prepare_each(missing, len(paths) == 1, work, where, progress.show):
@@ -88,7 +89,7 @@ def prepare(
         raise GeosetError(summary.failed[0].error)
     print_summary(summary, found, out, console)
     write_index(out)
-    if summary.failed and len(summary.failed) == len(paths):
+    if paths and len(summary.failed) == len(paths):
         raise GeosetError(f"{scans}: no scan could be prepared; the reasons stand above")
     return summary
 
