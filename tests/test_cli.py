@@ -120,7 +120,7 @@ def test_options_out_of_range(refused, scan, options, text):
 
 def test_nothing_there(refused, tmp_path):
     assert refused(tmp_path / "nowhere") == (
-        f"{tmp_path / 'nowhere'}: does not exist; give the folder of a scan"
+        f"{tmp_path / 'nowhere'}: does not exist; give the folder (or file) of a scan"
     )
 
 
@@ -295,4 +295,4 @@ def test_a_picture_of_no_frames(geoset, scan, frames):
 
 def test_nothing_to_inspect(geoset, tmp_path):
     code, printed = geoset("inspect", tmp_path / "nowhere")
-    assert code == 2 and "does not exist; give the folder of a scan" in printed
+    assert code == 2 and "does not exist; give the folder (or file) of a scan" in printed

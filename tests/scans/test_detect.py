@@ -49,8 +49,15 @@ class TestOpenScan:
     @staticmethod
     def check_formats(error):
         assert len(READERS) >= 2
-        for reader in READERS:
-            assert f"\n  {reader.LAYOUT}: {reader.LOOKS_FOR}" in str(error.value)
+        _, *lines, last = str(error.value).split("\n")
+        assert [line.split("  ", 2)[1] for line in lines] == [reader.LAYOUT for reader in READERS]
+        starts = {line.index(reader.LOOKS_FOR) for line, reader in zip(lines, READERS, strict=True)}
+        assert len(starts) == 1  # aligned
+        assert max(map(len, lines)) <= 100
+        assert (
+            last
+            == "Frames of your own: export them as 'one folder a kind'. A folder of scans works too"
+        )
 
     @pytest.mark.parametrize("spoilt", ["color", "pose"])
     def test_folders_need_colour_and_pose(self, tmp_path, spoilt):

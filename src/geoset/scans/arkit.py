@@ -25,9 +25,7 @@ from geoset.scans.trajectory import (
 )
 
 LAYOUT = "ARKitScenes"
-LOOKS_FOR = (
-    "[<video>_frames/]lowres_wide/, lowres_depth/, lowres_wide_intrinsics/, lowres_wide.traj"
-)
+LOOKS_FOR = "lowres_wide/, lowres_depth/, lowres_wide_intrinsics/, lowres_wide.traj"
 
 WITHIN = 0.005  # seconds between what belongs together, as in the code that comes with the data
 

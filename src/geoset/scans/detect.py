@@ -114,8 +114,11 @@ def _by_name(scans: list[Path]) -> dict[str, Path]:
 
 
 def _formats() -> str:
-    return "one of these layouts:\n" + "\n".join(
-        f"  {reader.LAYOUT}: {reader.LOOKS_FOR}" for reader in READERS
+    width = max(len(reader.LAYOUT) for reader in READERS)
+    return (
+        "one of these layouts:\n"
+        + "\n".join(f"  {reader.LAYOUT:{width}}  {reader.LOOKS_FOR}" for reader in READERS)
+        + f"\nFrames of your own: export them as '{folders.LAYOUT}'. A folder of scans works too"
     )
 
 

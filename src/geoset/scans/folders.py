@@ -14,7 +14,7 @@ from geoset.scans.decode import mesh_reader, natural_key, read_intrinsics
 from geoset.scans.scan import Frame, Scan
 
 LAYOUT = "one folder a kind"
-LOOKS_FOR = "color/ (or rgb/), depth/, pose/ with files of the same names, intrinsics.txt"
+LOOKS_FOR = "color/ (or rgb/), depth/, pose/ with files of equal names, intrinsics.txt"
 
 COLOR_FOLDERS = ("color", "rgb")
 INTRINSICS = {  # first match counts

@@ -19,7 +19,7 @@ from geoset.scans.nerfstudio import opencv_from_opengl
 from geoset.scans.scan import Frame, FrameError, Scan
 
 LAYOUT = "Polycam raw"
-LOOKS_FOR = "keyframes/ with images/, cameras/ and depth/ (corrected_images/, corrected_cameras/)"
+LOOKS_FOR = "keyframes/ with [corrected_]images/, [corrected_]cameras/, depth/"
 
 INTRINSICS = ("fx", "fy", "cx", "cy", "width", "height")
 POSE = [[f"t_{row}{column}" for column in range(4)] for row in range(3)]

@@ -23,7 +23,7 @@ from geoset.scans.scan import Scan
 from geoset.scans.trajectory import is_full_rate, numbers, read_words
 
 LAYOUT = "Redwood / Open3D"
-LOOKS_FOR = "color/ (or image/, rgb/), depth/, a trajectory .log, camera_intrinsic.json"
+LOOKS_FOR = "color/ (or image/, rgb/), depth/, camera_intrinsic.json, trajectory.log"
 
 COLOR_FOLDERS = ("color", "image", "rgb")
 TRAJECTORIES = ("trajectory.log", "scene/trajectory.log", "*.log")  # first match counts

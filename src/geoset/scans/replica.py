@@ -21,7 +21,7 @@ from geoset.scans.scan import Scan
 from geoset.scans.trajectory import is_full_rate, numbers, read_words
 
 LAYOUT = "Replica renders"
-LOOKS_FOR = "results/frame000000.jpg, results/depth000000.png, traj.txt (16 numbers a line)"
+LOOKS_FOR = "results/frame000000.jpg, results/depth000000.png, traj.txt"
 
 FRAMES_A_SECOND = 30  # as the renders are made to look
 PUBLISHED = {"w": 1200, "h": 680, "fx": 600, "fy": 600, "cx": 599.5, "cy": 339.5, "scale": 6553.5}

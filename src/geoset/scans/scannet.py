@@ -22,10 +22,7 @@ from geoset.scans.sens import read_sens
 from geoset.scans.trajectory import is_full_rate
 
 LAYOUT = "ScanNet"
-LOOKS_FOR = (
-    "a .sens file, or a folder with one; or scene0000_00/ with scene0000_00_vh_clean_2.ply, "
-    "color/, depth/, pose/, intrinsic/"
-)
+LOOKS_FOR = "scene0000_00.sens, or a folder with it, or with scene0000_00_vh_clean_2.ply"
 
 MESH = "_vh_clean_2.ply"
 FRAMES_A_SECOND = 30

@@ -17,7 +17,7 @@ from geoset.scans.nerfstudio import UNDISTORTED, check_model, lens_of
 from geoset.scans.scan import Scan
 
 LAYOUT = "ScanNet++"
-LOOKS_FOR = "iphone/colmap/ with iphone/rgb/, or dslr/colmap/ with dslr/undistorted_images/"
+LOOKS_FOR = "iphone/ with colmap/, rgb/, depth/, or dslr/ with colmap/, undistorted_images/"
 
 MESH = "scans/mesh_aligned_0.05.ply"
 NO_DEPTH = "DSLR images have no depth: the mesh alone says what they see"

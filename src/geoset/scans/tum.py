@@ -25,7 +25,7 @@ from geoset.scans.trajectory import (
 )
 
 LAYOUT = "TUM RGB-D"
-LOOKS_FOR = "rgb.txt, depth.txt (time and file a line), groundtruth.txt (time and pose a line)"
+LOOKS_FOR = "rgb.txt, depth.txt, groundtruth.txt, and the images that these name"
 
 WITHIN = 0.02  # seconds between what belongs together
 UNITS_PER_METRE = 5000.0
