@@ -112,6 +112,8 @@ def test_a_value_of_another_type(geoset, scan, tmp_path, value):
         (["--fusion.smoothing-steps", "-1"], "smoothing_steps is -1, expected 0 or more"),
         (["--max-pairs-per-scene", "-1"], "max_pairs_per_scene is -1, expected 1 or more"),
         (["--workers", "0"], "workers is 0, expected 1 or more"),
+        (["--address", "tcp://host:1"], "address is tcp://host:1, but the engine is local"),
+        (["--shard", "0/2"], "shard is '0/2', expected i/n with i from 1 to n"),
     ],
 )
 def test_options_out_of_range(refused, scan, options, text):
@@ -152,12 +154,12 @@ def test_no_intrinsics(refused, scan):
 def test_a_prepared_folder_of_another_version(refused, geoset, scan, tmp_path):
     info = tmp_path / "other/room/scene.json"
     geoset("prepare", scan, tmp_path / "other", *SIZE)
-    info.write_text(json.dumps(json.loads(info.read_text()) | {"format_version": 0}))
     before = info.read_bytes()
-    for arguments in (["prepare", scan, tmp_path / "other"], ["inspect", tmp_path / "other/room"]):
-        code, printed = geoset(*arguments)
-        assert code == 2 and "Traceback" not in printed
-        assert f"{tmp_path / 'other/room'}: was prepared in format 0 by geoset" in printed
+    info.write_text(json.dumps(json.loads(info.read_text()) | {"format_version": 0}))
+    code, printed = geoset("inspect", tmp_path / "other/room")
+    assert code == 2 and "Traceback" not in printed
+    assert f"{tmp_path / 'other/room'}: was prepared in format 0 by geoset" in printed
+    assert geoset("prepare", scan, tmp_path / "other", *SIZE)[0] == 0
     assert info.read_bytes() == before
 
 

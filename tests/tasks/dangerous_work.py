@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 
 
 def nothing(*_):
@@ -53,8 +52,9 @@ def double_or_die(item, show=nothing):
 
 def attempt_or_die(scan, show=nothing, *, out, settings):
     """Prepare a scan; die on one named "deadly", and on one named "once" at the first time."""
-    met = Path(out) / "met"
+    met = out.path / "met"
     if scan.name == "deadly" or (scan.name == "once" and not met.exists()):
+        met.parent.mkdir(exist_ok=True)
         met.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     from geoset.tasks.attempt import attempt  # slow, and not needed by the others
