@@ -1,4 +1,6 @@
+import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,6 +47,15 @@ class TestOpenScan:
         with pytest.raises(GeosetError, match=re.escape(text)) as error:
             open_scan(tmp_path / name)
         self.check_formats(error)
+
+    def test_a_folder_that_may_not_be_read(self, tmp_path, monkeypatch):
+        def refuse(path):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "iterdir", refuse)
+        for read in (open_scan, find_scans):
+            with pytest.raises(GeosetError, match=r"cannot be read \(.*Permission denied"):
+                read(tmp_path)
 
     @staticmethod
     def check_formats(error):
@@ -103,6 +114,20 @@ class TestFindScans:
         (tmp_path / "README").touch()
         scans = [tmp_path / name for name in "abc"]
         assert find_scans(tmp_path) == (scans, [tmp_path / "notes"], [])
+
+    def test_a_folder_that_may_not_be_read_costs_no_other(self, tmp_path, monkeypatch):
+        """Root may read all, so permission is refused by hand."""
+        write_folder_scan(tmp_path / "open", *FRAMES, K)
+        write_folder_scan(tmp_path / "shut", *FRAMES, K)
+
+        def stat(path, *, follow_symlinks=True):
+            if path.parent.name == "shut":
+                raise PermissionError(13, "Permission denied")
+            return os.stat(path, follow_symlinks=follow_symlinks)  # noqa: PTH116
+
+        monkeypatch.setattr(Path, "stat", stat)
+        found = find_scans(tmp_path)
+        assert (found.scans, found.others) == ([tmp_path / "open"], [tmp_path / "shut"])
 
     def test_nothing_there(self, tmp_path):
         with pytest.raises(GeosetError, match=r"nowhere: does not exist"):

@@ -5,6 +5,7 @@ from scipy.spatial.transform import Rotation
 from geoset.errors import GeosetError
 from geoset.scans.trajectory import (
     is_full_rate,
+    is_gapless,
     nearest_in_time,
     numbers,
     read_words,
@@ -94,3 +95,14 @@ def test_few_gaps_do_not_end_a_video():
     times[100:] += 60
     assert is_full_rate(times)
     assert not is_full_rate(np.repeat(times, 2))
+
+
+@pytest.mark.parametrize(
+    ("count", "gap", "expected"), [(250, 1, True), (249, 1, False), (250, 2, False)]
+)
+def test_numbers_without_gaps(count, gap, expected):
+    assert is_gapless(f"{gap * k:06d}" for k in range(count)) is expected
+
+
+def test_two_videos_one_after_the_other():
+    assert is_gapless([*range(200), *range(200)])

@@ -16,6 +16,7 @@ from geoset.scans import (
     seven_scenes,
     tum,
 )
+from geoset.scans.decode import unreadable
 from geoset.scans.scan import Scan, count_reasons, scan_name
 from geoset.scans.splits import Split, choose_scans
 
@@ -34,8 +35,11 @@ READERS = (  # the first that matches reads
 
 
 def find_reader(path: Path):
-    """Return the reader module for `path`, a folder or a file, or None."""
-    return next((reader for reader in READERS if reader.matches(path)), None)
+    """Return the reader module for `path`, a folder or a file; None also if it may not be read."""
+    try:
+        return next((reader for reader in READERS if reader.matches(path)), None)
+    except OSError:
+        return None
 
 
 def open_scan(path: str | Path) -> Scan:
@@ -47,13 +51,9 @@ def open_scan(path: str | Path) -> Scan:
     path = Path(path)
     if not path.exists():
         raise GeosetError(f"{path}: does not exist; give the folder (or file) of a scan")
-    if path.is_dir() and not any(path.iterdir()):
-        raise GeosetError(f"{path}: is empty; expected a scan in it, in {_formats()}")
     reader = find_reader(path)
     if reader is None:
-        raise GeosetError(
-            f"{path}: unknown layout (it holds {_listing(path)}); expected {_formats()}"
-        )
+        raise GeosetError(_why_unknown(path))
     scan = reader.read(path)
     if not scan.frames:
         reasons = count_reasons(scan.rejected).items()
@@ -91,7 +91,7 @@ def find_scans(
     """
     path = Path(path)
     if path.is_dir() and find_reader(path) is None:
-        is_scan = {p: find_reader(p) is not None for p in sorted(path.iterdir())}
+        is_scan = {p: find_reader(p) is not None for p in _below(path)}
         found = [p for p in is_scan if is_scan[p]]
         if found:
             scans, notes = choose_scans(_by_name(found), path, split, split_list)
@@ -113,17 +113,27 @@ def _by_name(scans: list[Path]) -> dict[str, Path]:
     return named
 
 
-def _formats() -> str:
+def _below(path: Path) -> list[Path]:
+    """Return what lies in a folder, sorted."""
+    try:
+        return sorted(path.iterdir())
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _why_unknown(path: Path) -> str:
+    """Say what is at `path` instead of a scan, and what would be one."""
+    names = [below.name for below in _below(path)] if path.is_dir() else None
+    if names is None:
+        found = f"unknown layout (it holds a {path.suffix or 'plain'} file); expected"
+    elif names:
+        some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        found = f"unknown layout (it holds {some}); expected"
+    else:
+        found = "is empty; expected a scan in it, in"
     width = max(len(reader.LAYOUT) for reader in READERS)
+    lines = "\n".join(f"  {reader.LAYOUT:{width}}  {reader.LOOKS_FOR}" for reader in READERS)
     return (
-        "one of these layouts:\n"
-        + "\n".join(f"  {reader.LAYOUT:{width}}  {reader.LOOKS_FOR}" for reader in READERS)
-        + f"\nFrames of your own: export them as '{folders.LAYOUT}'. A folder of scans works too"
+        f"{path}: {found} one of these layouts:\n{lines}\n"
+        f"Frames of your own: export them as '{folders.LAYOUT}'. A folder of scans works too"
     )
-
-
-def _listing(path: Path) -> str:
-    if not path.is_dir():
-        return f"a {path.suffix or 'plain'} file"
-    names = sorted(p.name for p in path.iterdir())
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

@@ -20,7 +20,7 @@ from geoset.scans.decode import (
     read_json,
 )
 from geoset.scans.scan import Scan
-from geoset.scans.trajectory import is_full_rate, numbers, read_words
+from geoset.scans.trajectory import is_gapless, numbers, read_words
 
 LAYOUT = "Redwood / Open3D"
 LOOKS_FOR = "color/ (or image/, rgb/), depth/, camera_intrinsic.json, trajectory.log"
@@ -29,7 +29,6 @@ COLOR_FOLDERS = ("color", "image", "rgb")
 TRAJECTORIES = ("trajectory.log", "scene/trajectory.log", "*.log")  # first match counts
 INTRINSICS = ("camera_intrinsic.json", "intrinsic.json")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-FRAMES_A_SECOND = 30  # of the sensors that these scans are taken with
 PRIMESENSE = Camera(np.array([[525.0, 0, 320], [0, 525, 240], [0, 0, 1]]), 640, 480)
 
 
@@ -59,14 +58,13 @@ def read(path: Path) -> Scan:
         else:
             rejected.append((name, f"no pose in {trajectory.name}"))
     frames, unusable = assemble_frames(files, *own_cameras(camera))
-    times = [int(name) / FRAMES_A_SECOND for name in names if name.isdecimal()]
     return Scan(
         path,
         LAYOUT,
         frames,
         rejected + unusable,
         mesh_reader(path / "scene/integrated.ply", path / "mesh.ply"),
-        full_rate=is_full_rate(np.array(times)),
+        full_rate=is_gapless(name for name in names if name.isdecimal()),
         notes=notes,
     )
 

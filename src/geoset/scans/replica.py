@@ -18,12 +18,11 @@ from geoset.scans.decode import (
     read_json,
 )
 from geoset.scans.scan import Scan
-from geoset.scans.trajectory import is_full_rate, numbers, read_words
+from geoset.scans.trajectory import is_gapless, numbers, read_words
 
 LAYOUT = "Replica renders"
 LOOKS_FOR = "results/frame000000.jpg, results/depth000000.png, traj.txt"
 
-FRAMES_A_SECOND = 30  # as the renders are made to look
 PUBLISHED = {"w": 1200, "h": 680, "fx": 600, "fy": 600, "cx": 599.5, "cy": 339.5, "scale": 6553.5}
 
 
@@ -57,7 +56,7 @@ def read(path: Path) -> Scan:
         frames,
         rejected + unusable,
         mesh_reader(path.resolve().parent / f"{path.resolve().name}_mesh.ply", path / "mesh.ply"),
-        full_rate=is_full_rate(np.sort(np.array(list(colors), np.float64)) / FRAMES_A_SECOND),
+        full_rate=is_gapless(sorted(colors, key=int)),
     )
 
 

@@ -1,6 +1,5 @@
 """7-Scenes: `[seq-XX/]frame-000000.{color.png|jpg, depth.png, pose.txt}`."""
 
-import itertools
 from functools import partial
 from pathlib import Path
 
@@ -10,15 +9,13 @@ from geoset.geometry.camera import Camera
 from geoset.scans.assemble import FrameFiles, assemble_frames
 from geoset.scans.decode import camera_from_integer_centres, natural_key, read_intrinsics
 from geoset.scans.scan import Scan
+from geoset.scans.trajectory import is_gapless
 
 LAYOUT = "7-Scenes"
 LOOKS_FOR = "[seq-XX/]frame-000000.color.png (or .jpg), .depth.png, .pose.txt"
 
 # Published for 640x480; smaller copies scale it. A camera-intrinsics.txt takes precedence.
 PUBLISHED_K = np.array([[585.0, 0.0, 320.0], [0.0, 585.0, 240.0], [0.0, 0.0, 1.0]])
-
-
-SHORTEST_VIDEO = 250  # frames; of fewer, even consecutive ones are few enough to keep
 
 
 def matches(path: Path) -> bool:
@@ -43,14 +40,8 @@ def read(path: Path) -> Scan:
     intrinsics = next((file for file in beside if file.is_file()), None)
     camera = partial(read_intrinsics, intrinsics) if intrinsics else _published_camera
     frames, rejected = assemble_frames(files, camera, camera)
-    return Scan(path, LAYOUT, frames, rejected, full_rate=_is_gapless(files))
-
-
-def _is_gapless(files: list[FrameFiles]) -> bool:
-    """Whether frames are numbered one after the other, as the Kinect took them, for a while."""
-    numbers = [int(digits) for entry in files if (digits := entry.name[-6:]).isdigit()]
-    following = sum(after - before == 1 for before, after in itertools.pairwise(numbers))
-    return len(numbers) >= SHORTEST_VIDEO and following >= 0.9 * (len(numbers) - 1)
+    numbers = (digits for entry in files if (digits := entry.name[-6:]).isdecimal())
+    return Scan(path, LAYOUT, frames, rejected, full_rate=is_gapless(numbers))
 
 
 def _published_camera(width: int, height: int) -> Camera:

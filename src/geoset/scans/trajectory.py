@@ -1,5 +1,6 @@
 """Poses as rows of numbers, and what belongs together by its time."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy.spatial.transform import Rotation
 from geoset.scans.decode import read_bytes, unreadable
 
 FULL_RATE = 0.05  # seconds between frames up to which a video counts as whole: 20 a second
+FRAMES_A_SECOND = 30  # of the sensors whose frames are numbered
 SHORTEST_VIDEO = 250  # frames; of fewer, even consecutive ones are few enough to keep
 
 
@@ -85,3 +87,8 @@ def is_full_rate(times: np.ndarray) -> bool:
     """Tell whether frames at these times (N,), in seconds, are a video without many gaps."""
     steps = np.diff(times)
     return len(times) >= SHORTEST_VIDEO and bool(np.mean((steps > 0) & (steps <= FULL_RATE)) >= 0.9)
+
+
+def is_gapless(numbers: Iterable[int | str]) -> bool:
+    """Tell whether frames of these numbers, in order, are a video without many gaps."""
+    return is_full_rate(np.array(list(numbers), np.float64) / FRAMES_A_SECOND)
