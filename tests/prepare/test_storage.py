@@ -216,6 +216,14 @@ def test_a_layer_that_is_written_elsewhere(memory, local):
         assert scene.layers == ["geometric", "mine"] and scene.scope("mine") == "global"
 
 
+def test_a_grouping_that_is_written_again(memory):
+    scene = PreparedScene(memory)
+    for count in (2, 3):
+        groups = np.arange(scene.sets().max() + 1) % count
+        write_grouping([scene], "own", "geometric", [groups], count, BY)
+        np.testing.assert_array_equal(read_groups(scene, "own")[1], groups)
+
+
 def test_layers_and_groups_are_made_elsewhere_as_here(memory, local, tmp_path):
     here = PreparedScene(shutil.copytree(local.path, tmp_path / local.name))
     there = PreparedScene(memory)

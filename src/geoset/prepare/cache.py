@@ -43,7 +43,7 @@ def fetch(entry: dict[str, Any], suffix: str, download: Callable[[Path], None]) 
         raise GeosetError(f"{target.name}: is no SHA-256 and size; the scene's files are damaged")
     locks = folder / "locks"
     try:
-        if _in_use(target):
+        if is_there(target):
             return target
         locks.mkdir(parents=True, exist_ok=True)
         with FileLock(locks / target.name):
@@ -55,11 +55,22 @@ def fetch(entry: dict[str, Any], suffix: str, download: Callable[[Path], None]) 
         ) from error
 
 
+def is_there(path: Path) -> bool:
+    """Tell whether a kept file is still there, and note that it is used now."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    except PermissionError:  # somebody else's
+        return path.is_file()
+    return True
+
+
 def _fetch_alone(
     target: Path, size: int, limit: int, locks: Path, download: Callable[[Path], None]
 ) -> Path | None:
     room = FileLock(locks / "room")
-    if _in_use(target):  # came while we waited
+    if is_there(target):  # came while we waited
         return target
     with ExitStack() as stack:
         with room:
@@ -81,17 +92,6 @@ def _settings() -> tuple[Path, int]:
     if limit < 0:
         raise GeosetError(f"GEOSET_CACHE_GB is '{gigabytes}', expected a number, 0 or more")
     return Path(os.environ.get("GEOSET_CACHE") or Path.home() / ".cache/geoset"), limit
-
-
-def _in_use(path: Path) -> bool:
-    """Tell whether a file is there, and note that it is used now."""
-    try:
-        os.utime(path)
-    except FileNotFoundError:
-        return False
-    except PermissionError:  # somebody else's
-        return path.is_file()
-    return True
 
 
 def _make_room(folder: Path, size: int, limit: int) -> bool:

@@ -88,7 +88,7 @@ class RemoteFolder:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         self._is_http = self.url.startswith(("http://", "https://"))
-        self._not_kept: set[str] = set()
+        self._places: dict[str, Path | None] = {}  # of files, by checksum
 
     def __str__(self) -> str:
         return self.url
@@ -207,14 +207,16 @@ class RemoteFolder:
             ) from error
 
     def _kept(self, name: str, entry: dict[str, Any]) -> Path | None:
-        if name in self._not_kept:
-            return None
-        kept = cache.fetch(
+        # That there is no room is decided once, not for every frame.
+        if (content := entry["sha256"]) in self._places:
+            place = self._places[content]
+            if place is None or cache.is_there(place):
+                return place
+        place = cache.fetch(
             entry, Path(name).suffix, lambda path: download(self.place(name), entry, path)
         )
-        if kept is None:
-            self._not_kept.add(name)  # decided once: not asked again for every frame
-        return kept
+        self._places[content] = place
+        return place
 
 
 Folder = LocalFolder | RemoteFolder
