@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numba
 import numpy as np
 
 from geoset.files import atomic_path
@@ -30,17 +31,12 @@ class StoredViews:
     depths: list[DepthThumbnail] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.color_sum = np.zeros((self.vertex_count, 3))
+        self.color_sum = np.zeros((self.vertex_count, 3), dtype=np.int64)
         self.color_count = np.zeros(self.vertex_count, dtype=np.int64)
 
     def add_colors(self, view: View) -> None:
         """Add a view's pixels to the colours of the vertices that they see."""
-        seen = view.vertex_map >= 0
-        vertex = view.vertex_map[seen]
-        self.color_count += np.bincount(vertex, minlength=self.vertex_count)
-        for channel in range(3):
-            weights = view.image[..., channel][seen]
-            self.color_sum[:, channel] += np.bincount(vertex, weights, self.vertex_count)
+        _add_pixels(self.color_sum, self.color_count, view.vertex_map, view.image)
 
     def vertex_colors(self) -> np.ndarray:
         """Mean colour of the pixels that see each vertex; mid-grey where none does."""
@@ -53,6 +49,7 @@ def store_views(tar_path: Path, views: Iterator[tuple[str, View]], surface: Surf
     """Write the views to a tar file, one after the other, and note what pairs and index need."""
     record = StoredViews(len(surface.vertices))
     cell_of_vertex = surface_cells(surface.vertices)
+    cell_count = int(cell_of_vertex.max()) + 1
     with atomic_path(tar_path) as temporary, tarfile.open(temporary, "w") as tar:
         for index, (name, view) in enumerate(views):
             parts = {"image": codec.encode_image(view.image)}
@@ -65,13 +62,26 @@ def store_views(tar_path: Path, views: Iterator[tuple[str, View]], surface: Surf
                 member.size = len(data)
                 members[kind] = [tar.offset + tarfile.BLOCKSIZE, len(data)]
                 tar.addfile(member, io.BytesIO(data))
-            seen = view.vertex_map[view.vertex_map >= 0]
-            record.cells.append(np.unique(cell_of_vertex[seen]))
+            seen = np.zeros(cell_count, dtype=bool)
+            seen[cell_of_vertex[view.vertex_map[view.vertex_map >= 0]]] = True
+            record.cells.append(np.flatnonzero(seen))
             depth = np.zeros(view.vertex_map.shape) if view.depth is None else view.depth
             record.depths.append(depth_thumbnail(depth, view.camera, view.world_from_camera))
             record.add_colors(view)
             record.frames.append(_frame_entry(name, view, members))
     return record
+
+
+@numba.njit(cache=True)
+def _add_pixels(color_sum, color_count, vertex_map, image):
+    height, width = vertex_map.shape
+    for i in range(height):
+        for j in range(width):
+            vertex = vertex_map[i, j]
+            if vertex >= 0:
+                color_count[vertex] += 1
+                for channel in range(3):
+                    color_sum[vertex, channel] += image[i, j, channel]
 
 
 def _frame_entry(name: str, view: View, members: dict) -> dict:
