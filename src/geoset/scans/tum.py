@@ -34,7 +34,7 @@ PUBLISHED = {  # fx, fy, cx, cy by Kinect
     "2": (520.9, 521.0, 325.1, 249.7),
     "3": (535.4, 539.2, 320.1, 247.6),
 }
-DISTORTED = "freiburg{} images keep the distortion of their lens, a few pixels at the corners"
+DISTORTED = "the lens distortion of freiburg{} is not undone, as its authors advise"
 
 
 def matches(path: Path) -> bool:
