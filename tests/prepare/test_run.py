@@ -12,7 +12,7 @@ from geoset.geometry.camera import invert, transform
 from geoset.geometry.mesh import TriangleMesh
 from geoset.losses import match_pixels
 from geoset.prepare.run import prepare_scene
-from geoset.prepare.scene import PreparedScene
+from geoset.prepare.scene import PreparedScene, write_layer
 from geoset.recipes import PrepareSettings
 from geoset.scans.detect import open_scan
 from geoset.scans.scan import SurfaceLabels
@@ -362,7 +362,12 @@ def test_a_scan_that_changed_is_prepared_again(tmp_path):
     first = prepare_scene(scan, tmp_path / "out", SETTINGS)
     assert prepare_scene(scan, tmp_path / "out", SETTINGS).status == "finished before"
     (scan / "pose/000003.txt").unlink()
+    before = PreparedScene(tmp_path / "out/room")
+    stamp = before.layer_stamp("geometric")["surface_sha256"]
+    write_layer(before.path, "mine", np.array(before.sets()), stamp, "scene", {})
     again = prepare_scene(scan, tmp_path / "out", SETTINGS)
+    assert again.info["notes"] == ["layer 'mine' was of the surface before; make it again"]
+    assert PreparedScene(tmp_path / "out/room").layers == ["geometric"]
     assert (first.status, again.status) == ("prepared", "prepared")
     assert len(again.info["frames"]) == 3
     assert PreparedScene(tmp_path / "out/room").frame_ids == ["000000", "000001", "000002"]

@@ -18,6 +18,8 @@ from geoset.prepare.finished import OutdatedError, check_finished, scan_fingerpr
 from geoset.prepare.pairs import choose_pairs
 from geoset.prepare.scan_surface import Progress, scan_surface
 from geoset.prepare.scene import FORMAT_VERSION, write_layer
+from geoset.prepare.stamped import read_stamp
+from geoset.prepare.storage import LocalFolder
 from geoset.prepare.store import store_views
 from geoset.prepare.surface import Surface
 from geoset.prepare.views import View, make_view
@@ -94,6 +96,7 @@ def _prepare(scan: Scan, folder: Path, settings: PrepareSettings, progress: Prog
     made_by = {"threshold": settings.threshold, "min_vertices": settings.min_vertices}
     write_layer(folder, "geometric", sets, stamp, "scene", made_by)
     notes = scan.notes + _store_scan_labels(folder, scan, surface, stamp)
+    notes += _remove_old_layers(folder, stamp)
     return {
         "format_version": FORMAT_VERSION,
         "geoset_version": geoset.__version__,
@@ -142,6 +145,21 @@ def _store_scan_labels(folder: Path, scan: Scan, surface: Surface, stamp: str) -
             continue
         carried = labels[surface.source_vertex].astype(np.int32)
         write_layer(folder, name, carried, stamp, given.scope, {"file": given.source})
+    return notes
+
+
+def _remove_old_layers(folder: Path, stamp: str) -> list[str]:
+    """Remove layers of a surface that this one has replaced; return notes on them."""
+    notes = []
+    for file in sorted((folder / "sets").glob("*.npy")):
+        try:
+            of_surface = read_stamp(LocalFolder(folder), f"sets/{file.stem}", ("surface_sha256",))
+        except GeosetError:
+            of_surface = {}  # half written
+        if of_surface != {"surface_sha256": stamp}:
+            file.unlink()
+            file.with_suffix(".json").unlink(missing_ok=True)
+            notes.append(f"layer '{file.stem}' was of the surface before; make it again")
     return notes
 
 
