@@ -1,12 +1,14 @@
 """Do runs that need each other, several at a time, none at the cost of the others."""
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import redirect_stdout
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -32,47 +34,55 @@ def run_all(
     what needs them is left out.
     """
     waiting = [job for job in jobs if not is_done(job, out)]
-    failed: list[tuple[Job, str]] = []
-    running: dict[Future, Job] = {}
+    do = partial(_run_quietly, out=out, sources=sources, settings=settings)
+    finished = _one_by_one if settings.workers == 1 else partial(_side_by_side, settings.workers)
+    failed = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    context = get_context("spawn")
-    with (
-        ProcessPoolExecutor(
-            settings.workers, context, _one_thread if settings.workers > 1 else None
-        ) as pool,
-        Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress,
-    ):
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
         shown = progress.add_task("runs", total=len(waiting))
-        while waiting or running:
-            ready = [job for job in waiting if all(is_done(need, out) for need in needs(job))]
-            for job in ready[: settings.workers - len(running)]:
-                waiting.remove(job)
-                running[pool.submit(_run_quietly, run_job, job, out, sources, settings)] = job
-            if not running:  # all that is left needs what failed
-                break
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                job, error = running.pop(future), future.result()
-                progress.advance(shown)
-                if error:
-                    failed.append((job, error))
+        for job, error in finished(waiting, out, do):
+            progress.advance(shown)
+            if error:
+                failed.append((job, error))
     return failed
 
 
-def _one_thread() -> None:
-    """Runs side by side take a thread each: more would wait for each other at every layer."""
-    import torch
+def _one_by_one(
+    waiting: list[Job], out: Path, do: Callable[[Job], str]
+) -> Iterator[tuple[Job, str]]:
+    for job in waiting:
+        if _is_ready(job, out):
+            yield job, do(job)
 
-    torch.set_num_threads(1)
+
+def _side_by_side(
+    workers: int, waiting: list[Job], out: Path, do: Callable[[Job], str]
+) -> Iterator[tuple[Job, str]]:
+    running: dict[Future, Job] = {}
+    # Runs side by side take a thread each: more would wait for each other at every layer.
+    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        while True:
+            ready = [job for job in waiting if _is_ready(job, out)]
+            for job in ready[: workers - len(running)]:
+                waiting.remove(job)
+                running[pool.submit(do, job)] = job
+            if not running:  # what is still waiting needs a run that failed
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()
 
 
-def _run_quietly(run: Callable, job: Job, out: Path, *arguments) -> str:
+def _is_ready(job: Job, out: Path) -> bool:
+    return all(is_done(need, out) for need in needs(job))
+
+
+def _run_quietly(job: Job, out: Path, sources: Sources, settings: ReproduceSettings) -> str:
     """Do a run, with what it prints in a file; return why it failed, or nothing."""
     folder = job.folder(out)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / OUTPUT).open("a", buffering=1) as stream, redirect_stdout(stream):
         try:
-            run(job, out, *arguments)
+            run_job(job, out, sources, settings)
         except GeosetError as error:
             return str(error)
         except Exception as error:  # whatever it was, other runs go on
