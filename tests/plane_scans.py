@@ -30,7 +30,7 @@ def write_plane_scan(path, variant=0):
 
 def write_plane_scans(folder, count, broken=()):
     """Write `count` scans s0000, s0001, ...; those whose number is in `broken` lack intrinsics."""
-    variants = [write_plane_scan(folder.parent / f"variant{k}", k) for k in range(min(10, count))]
+    variants = [write_plane_scan(folder.parent / f"variants/{k}", k) for k in range(min(10, count))]
     for number in range(count):
         source, target = variants[number % 10], folder / f"s{number:04d}"
         shutil.copytree(source, target, copy_function=os.link)

@@ -4,8 +4,8 @@ import json
 import random
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 
@@ -23,28 +23,30 @@ def prepare(scans, out, *options):
 
 
 def prepare_under_fire(scans, out, engine, kills, seconds_between, seed=0):
-    """Prepare with two workers, kill one at random `kills` times; return exit code, text, kills."""
+    """Prepare with two workers; from the first scene on kill one at random, `kills` times in all.
+
+    Returns exit code, what was printed, and the number of kills.
+    """
     process = prepare(scans, out, "--engine", engine, "--workers", "2")
-    shots = []
-    arguments = (process, WORKERS[engine], kills, seconds_between, random.Random(seed), shots)
-    shooter = threading.Thread(target=_shoot, args=arguments)
-    shooter.start()
-    _, text = process.communicate()
-    shooter.join()
-    return process.returncode, text, len(shots)
+    with ThreadPoolExecutor() as threads:
+        printed = threads.submit(process.communicate)
+        while process.poll() is None and not any(out.glob("*/scene.json")):
+            time.sleep(0.1)
+        moments, killed = random.Random(seed), 0
+        while process.poll() is None and killed < kills:
+            killed += _kill_one(psutil.Process(process.pid), WORKERS[engine], moments)
+            time.sleep(moments.uniform(0, 2 * seconds_between))
+        _, text = printed.result()
+        return process.returncode, text, killed
 
 
-def _shoot(process, title, kills, seconds_between, moments, shots):
-    parent = psutil.Process(process.pid)
-    while process.poll() is None and len(shots) < kills:
-        time.sleep(moments.uniform(0, 2 * seconds_between))
-        try:
-            workers = [p for p in parent.children(recursive=True) if title in _title(p)]
-            if workers:
-                moments.choice(workers).kill()
-                shots.append(time.monotonic())
-        except psutil.NoSuchProcess:  # it ended before it was hit
-            continue
+def _kill_one(parent, title, moments):
+    try:
+        workers = [p for p in parent.children(recursive=True) if title in _title(p)]
+        moments.choice(workers).kill()
+    except (psutil.NoSuchProcess, IndexError):  # it ended before it was hit, or there is none
+        return False
+    return True
 
 
 def _title(process):

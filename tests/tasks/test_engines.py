@@ -18,7 +18,6 @@ ray = pytest.param("ray", marks=pytest.mark.slow)  # takes half a minute to star
 def test_a_death_is_its_own_items(name, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # for Ray's processes
     with Engine(name, workers=2).open() as slots:
-        assert slots.count == 2
         results = dict(do_each(dangerous_work.double_or_die, range(8), slots, lambda *_: None))
         died = results.pop(3)
         again = dict(do_each(dangerous_work.double_or_die, [3], slots._replace(count=1), print))

@@ -4,6 +4,7 @@ import tempfile
 import time
 import traceback
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from geoset.errors import GeosetError
@@ -35,7 +36,7 @@ class Outcome:
     details: str = ""
     seconds: float | None = None
 
-    @property
+    @cached_property
     def scene(self) -> str:
         """The scene's name."""
         return scan_name(self.scan)

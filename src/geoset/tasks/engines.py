@@ -8,6 +8,7 @@ import importlib
 import queue
 import socket
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -23,12 +24,13 @@ Work = Callable[..., Any]
 Show = Callable[..., None]
 """Called with an item and what the work on it says of how far it is."""
 PATIENCE = 60  # seconds for a cluster to answer, and for its first worker to come
+OUTSTANDING = 500  # pieces given to a cluster, which has workers come and go, at the same time
 
 
 class Slots(NamedTuple):
     """Where work can be done.
 
-    count: pieces done at the same time
+    count: pieces that are handed out at the same time
     call: (work, item, show) -> result; raises ProcessDiedError
     """
 
@@ -61,6 +63,11 @@ class Engine:
                 f"address is {self.address}, but the engine is local; add --engine dask or "
                 "--engine ray"
             )
+
+    @property
+    def place(self) -> str:
+        """Where it is, for messages."""
+        return self.address or "this machine"
 
     def open(self) -> AbstractContextManager[Slots]:
         """Start it, or connect to it; it is ended with the context if it was started.
@@ -118,17 +125,17 @@ def _dask(engine: Engine) -> Iterator[Slots]:
         "threads_per_worker": 1,
         "memory_limit": 0,
         "dashboard_address": None,
-        "silence_logs": "ERROR",
+        "silence_logs": "CRITICAL",  # deaths are reported below
     }
     where = {"address": engine.address} if engine.address else started_here
     dask.config.set({"distributed.scheduler.allowed-failures": 0})
     try:
         client = distributed.Client(**where, timeout=PATIENCE)
         client.wait_for_workers(1, timeout=PATIENCE)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise GeosetError(
-            f"Dask at {engine.address}: {error}; start it with: dask scheduler, and dask worker "
-            "ADDRESS --nthreads 1"
+            f"Dask at {engine.place}: {error}; start it with: dask scheduler, "
+            "and dask worker ADDRESS --nthreads 1"
         ) from error
 
     def call(work: Work, item: Any, show: Show) -> Any:
@@ -136,9 +143,14 @@ def _dask(engine: Engine) -> Iterator[Slots]:
             return client.submit(work, item, pure=False).result()
         except distributed.KilledWorker as error:
             raise ProcessDiedError("Dask's worker died", str(error)) from None
+        except (CancelledError, OSError) as error:
+            raise GeosetError(
+                f"Dask at {engine.place}: the scheduler was lost ({error}). What is finished is "
+                "kept: start it, and run the same command again"
+            ) from error
 
     with client:
-        yield Slots(sum(client.ncores().values()), call)
+        yield Slots(OUTSTANDING, call)
 
 
 @contextmanager
@@ -157,7 +169,7 @@ def _ray(engine: Engine) -> Iterator[Slots]:
         )
     except (OSError, ValueError) as error:
         raise GeosetError(
-            f"Ray at {engine.address}: {error}; start it with: ray start --head"
+            f"Ray at {engine.place}: {error}; start it with: ray start --head"
         ) from error
     remote = ray.remote(max_retries=0)(_do)
 
@@ -168,7 +180,7 @@ def _ray(engine: Engine) -> Iterator[Slots]:
             raise ProcessDiedError("Ray's worker died", str(error)) from None
 
     try:
-        yield Slots(int(ray.cluster_resources()["CPU"]), call)
+        yield Slots(OUTSTANDING, call)
     finally:
         ray.shutdown()
 
