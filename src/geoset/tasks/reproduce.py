@@ -10,6 +10,7 @@ from geoset.recipes.methods import METHODS
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import TABLES, Column, Table
 from geoset.tasks import reproduce_data
+from geoset.tasks.reproduce_data import PAPER_SIZE, ROOM_SIZE
 from geoset.tasks.reproduce_jobs import Encoder, Score, is_done
 from geoset.tasks.reproduce_plan import describe
 from geoset.tasks.reproduce_results import collect, write_results
@@ -91,7 +92,8 @@ def make_sources(
         sources = reproduce_data.benchmark(out / "rooms", settings.rooms, settings.workers)
     else:
         needed = {column.task.data for column in table.columns}
-        sources = reproduce_data.published(out / "scenes", data, sorted(needed))
+        size = PAPER_SIZE if settings.scale == "paper" else ROOM_SIZE
+        sources = reproduce_data.published(out / "scenes", data, sorted(needed), size)
     trainings = [job.trainings[-1] for job in jobs if isinstance(job, Encoder)]
     reproduce_data.make_scenes(sources, trainings, settings.workers)
     return sources

@@ -1,7 +1,7 @@
 """What tables are made from: the built-in benchmark of made-up rooms, or ScanNet and NYUv2."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
@@ -74,9 +74,12 @@ def benchmark(out: Path, rooms: BenchmarkRooms, workers: int) -> Sources:
     )
 
 
-def published(out: Path, paths: Mapping[str, Path], needed: Iterable[str]) -> Sources:
+def published(
+    out: Path, paths: Mapping[str, Path], needed: Iterable[str], size: tuple[int, int]
+) -> Sources:
     """Find ScanNet and NYUv2 in the folders given.
 
+    out: where prepared scenes go; size: (H,W) that images are brought to
     paths: "scannet": a folder that holds `scans/` and `scannet_frames_25k/`; "nyuv2": one that
         holds nyu_depth_v2_labeled.mat, or that file
     needed: which of them must be there
@@ -91,7 +94,7 @@ def published(out: Path, paths: Mapping[str, Path], needed: Iterable[str]) -> So
         inside = {"scannet": "scannet_frames_25k", "nyuv2": "nyu_depth_v2_labeled.mat"}[name]
         labelled[name] = DataSettings(folder / inside if (folder / inside).exists() else folder)
     scans = scannet / "scans" if (scannet / "scans").is_dir() else scannet
-    return Sources(scans, out / "prepared", labelled, PAPER_SIZE)
+    return Sources(scans, out / "prepared", labelled, size)
 
 
 def _folder(paths: Mapping[str, Path], name: str) -> Path:
@@ -113,9 +116,10 @@ def make_scenes(sources: Sources, trainings: Iterable[Training], workers: int) -
     trainings = list(trainings)
     if not trainings:
         return
-    prepare(sources.scans, sources.prepared, PrepareSettings(image_size=sources.size), workers)
+    settings = PrepareSettings(image_size=sources.size)
+    prepare(sources.scans, sources.prepared, settings, workers, split="all")
     scenes = [sources.prepared]
     for settings in dict.fromkeys(layer for training in trainings for layer in training.layers):
         add_layers(scenes, settings, workers)
     for settings in dict.fromkeys(training.groups for training in trainings if training.groups):
-        group(scenes, replace(settings), workers=workers)
+        group(scenes, settings, workers=workers)
