@@ -28,7 +28,7 @@ class FrameEncoder(ImageNetwork):
     def forward(self, images: Tensor) -> Tensor:
         """Map RGB images (B,3,H,W), float in 0..1, to unit vectors (B,D) float32."""
         groups = images.tensor_split(max(1, len(images) // self.batchnorm_images))
-        pooled = [self.encode(group)[-1].mean(dim=(2, 3)) for group in groups]
+        pooled = [self.maps(group)[-1].mean(dim=(2, 3)) for group in groups]
         return F.normalize(self.head(torch.cat(pooled)).float(), dim=1)
 
 
