@@ -45,4 +45,4 @@ class DenseNetwork(ImageNetwork):
         Raises:
             GeosetError: as `encode`, which says what becomes of the images.
         """
-        return self.decoder(self.encode(images))
+        return self.decoder(self.maps(images))

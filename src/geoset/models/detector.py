@@ -12,6 +12,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from geoset.errors import GeosetError
 from geoset.models.encoder import RESNETS, build_encoder
+from geoset.models.image_network import encoder_maps, named_maps
 
 STRIDES = (4, 8, 16, 32)  # of the encoder's maps; the pyramid has one of 64 on top
 POOLED = 7  # cells across a region
@@ -96,6 +97,15 @@ class Detector(MaskRCNN):
     def classes(self) -> tuple[str, ...]:
         """Names of the classes; those of torchvision's labels 1, 2, ..."""
         return tuple(self.config["classes"])
+
+    def encode(self, images: Tensor) -> dict[str, Tensor]:
+        """Map RGB images (B,3,H,W), float in 0..1, to the encoder's maps, as `ImageNetwork.encode`.
+
+        They are not scaled to `sizes`: that is for detection.
+        """
+        encoder = self.encoder
+        mean, std = (images.new_tensor(x).view(3, 1, 1) for x in (encoder.mean, encoder.std))
+        return named_maps(encoder, encoder_maps(encoder, images, mean, std))
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode; what is frozen stays in evaluation mode."""

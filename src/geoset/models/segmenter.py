@@ -89,7 +89,7 @@ class Segmenter(ImageNetwork):
         Raises:
             GeosetError: the images are not (B,3,H,W), or not floating point.
         """
-        maps = self.encode(images)
+        maps = self.maps(images)
         size = images.shape[-2:]
         scores = _resize(self.head(self.decoder(maps)), size)
         if not auxiliary:
