@@ -1,0 +1,97 @@
+"""Write a trained network in the forms that other libraries load."""
+
+from pathlib import Path
+
+from torch import nn
+
+from geoset import __version__
+from geoset.errors import GeosetError
+from geoset.export.detectron2_backbone import export_detectron2
+from geoset.export.hub_folder import export_hub
+from geoset.export.onnx_graph import export_onnx
+from geoset.export.safetensors_file import export_safetensors
+from geoset.export.timm_backbone import export_timm
+from geoset.export.torchvision_backbone import export_torchvision
+from geoset.files import atomic_write
+from geoset.models.load import load_model
+from geoset.tasks.finetuning import weights_in
+from geoset.tasks.run_card import history_of
+from geoset.tasks.running import say
+
+PARTS = {
+    "torchvision": ("encoder",),
+    "timm": ("encoder",),
+    "detectron2": ("encoder",),
+    "safetensors": ("encoder", "whole"),
+    "onnx": ("encoder", "whole"),
+    "hub": ("whole",),
+}
+"""What each form can hold; the first unless another is asked for."""
+
+
+def export(
+    run: Path,
+    to: str,
+    out: Path | None = None,
+    *,
+    part: str | None = None,
+    size: tuple[int, int] | None = None,
+    license: str = "other",
+) -> Path:
+    """Write the network of a run for another library; return the folder of files and README.md.
+
+    run: folder of a run, of which the best weights count if any were chosen; or a file of weights
+    to: of PARTS
+    out: the folder; None is `export/<to>` beside the weights
+    part: "encoder" or "whole", see PARTS
+    size: (H,W), of ONNX graphs for images of one size only
+    license: of the model card, for the hub
+
+    Raises:
+        GeosetError: there is no trained network, or it has no such form.
+    """
+    if to not in PARTS:
+        raise GeosetError(f"--to is '{to}'; expected one of {', '.join(PARTS)}")
+    part = part or PARTS[to][0]
+    if part not in PARTS[to]:
+        raise GeosetError(f"--to {to} holds the {PARTS[to][0]} only; leave out --part {part}")
+    if size and to != "onnx":
+        raise GeosetError(f"--size is for --to onnx; {to} takes images of any size")
+    weights = _weights_of(run)
+    network = load_model(weights)
+    out = out or weights.parent / "export" / to
+    title = run.resolve().name if run.is_dir() else run.stem
+    if to == "hub":
+        history = history_of(weights)
+        export_hub(network, out, title=title, history=history, license=license)
+    else:
+        usage = _write(network, to, out, part == "whole", size)
+        made = f"Written by geoset {__version__}: {type(network).__name__}, {part}."
+        atomic_write(out / "README.md", f"# {title}, for {to}\n\n{usage}\n{made}\n")
+    say(f"written: {out} (its README.md says how to load it)")
+    return out
+
+
+def _write(
+    network: nn.Module, to: str, out: Path, whole: bool, size: tuple[int, int] | None
+) -> str:
+    if to == "safetensors":
+        return export_safetensors(network, out, whole)
+    if to == "onnx":
+        return export_onnx(network, out, whole, size)
+    writers = {
+        "torchvision": export_torchvision,
+        "timm": export_timm,
+        "detectron2": export_detectron2,
+    }
+    return writers[to](network, out)
+
+
+def _weights_of(run: Path) -> Path:
+    weights = weights_in(run)
+    if not weights.exists() and (run / "run.json").exists():
+        raise GeosetError(
+            f"{run}: is not finished, and has no {weights.name} yet. Run its command again with "
+            "--resume, or give a file of weights in it"
+        )
+    return weights
