@@ -12,7 +12,7 @@ import psutil
 from plane_scans import OPTIONS
 
 # What the command line, or the title, of an engine's worker processes says.
-WORKERS = {"local": "geoset.tasks.isolated", "dask": "spawn_main", "ray": "ray::_do"}
+WORKERS = {"local": "geoset.tasks.isolated", "dask": "geoset.tasks.isolated", "ray": "ray::_do"}
 COMMAND = [sys.executable, "-m", "geoset", "prepare"]
 
 

@@ -5,7 +5,6 @@ processes, Dask and Ray would end the whole run when a worker dies, and not say 
 """
 
 import importlib
-import queue
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import joblib
 
 from geoset.errors import GeosetError
-from geoset.tasks.isolated import IsolatedProcess, ProcessDiedError
+from geoset.tasks.isolated import IsolatedPool, ProcessDiedError
 
 Item = TypeVar("Item")
 Work = Callable[..., Any]
@@ -25,6 +24,8 @@ Show = Callable[..., None]
 """Called with an item and what the work on it says of how far it is."""
 PATIENCE = 60  # seconds for a cluster to answer, and for its first worker to come
 OUTSTANDING = 500  # pieces given to a cluster, which has workers come and go, at the same time
+
+IN_THIS_WORKER = IsolatedPool()  # of Dask, if this process is one of its workers
 
 
 class Slots(NamedTuple):
@@ -97,60 +98,62 @@ def do_each(
 
 @contextmanager
 def _local(engine: Engine) -> Iterator[Slots]:
-    idle: queue.SimpleQueue[IsolatedProcess] = queue.SimpleQueue()
-    started: list[IsolatedProcess] = []
-
-    def call(work: Work, item: Any, show: Show) -> Any:
-        try:
-            process = idle.get_nowait()
-        except queue.Empty:
-            process = IsolatedProcess()
-            started.append(process)
-        result = process.call(work, item, show)  # one that dies does not come back
-        idle.put(process)
-        return result
-
+    pool = IsolatedPool()
     try:
-        yield Slots(engine.workers, call)
+        yield Slots(engine.workers, pool.call)
     finally:
-        for process in started:
-            process.close()
+        pool.close()
 
 
 @contextmanager
 def _dask(engine: Engine) -> Iterator[Slots]:
-    dask, distributed = _package("dask"), _package("distributed")
+    distributed = _package("distributed")
     started_here = {
-        "n_workers": engine.workers,
-        "threads_per_worker": 1,
+        "processes": False,  # the work has its own
+        "n_workers": 1,
+        "threads_per_worker": engine.workers,
         "memory_limit": 0,
         "dashboard_address": None,
-        "silence_logs": "CRITICAL",  # deaths are reported below
     }
     where = {"address": engine.address} if engine.address else started_here
-    dask.config.set({"distributed.scheduler.allowed-failures": 0})
     try:
         client = distributed.Client(**where, timeout=PATIENCE)
         client.wait_for_workers(1, timeout=PATIENCE)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError) as error:
         raise GeosetError(
-            f"Dask at {engine.place}: {error}; start it with: dask scheduler, "
-            "and dask worker ADDRESS --nthreads 1"
+            f"Dask at {engine.place}: {error}; start it with: dask scheduler, and dask worker "
+            "ADDRESS"
         ) from error
 
     def call(work: Work, item: Any, show: Show) -> Any:
         try:
-            return client.submit(work, item, pure=False).result()
+            result = client.submit(_do_isolated, work, item, pure=False).result()
         except distributed.KilledWorker as error:
-            raise ProcessDiedError("Dask's worker died", str(error)) from None
+            raise ProcessDiedError("Dask's worker died again and again", str(error)) from None
         except (CancelledError, OSError) as error:
             raise GeosetError(
                 f"Dask at {engine.place}: the scheduler was lost ({error}). What is finished is "
                 "kept: start it, and run the same command again"
             ) from error
+        if isinstance(result, ProcessDiedError):
+            raise result
+        return result
 
     with client:
         yield Slots(OUTSTANDING, call)
+        client.run(_end_isolated)
+
+
+def _do_isolated(work: Work, item: Any) -> Any:
+    """Do work in a process beside Dask's worker: the worker, and its other threads, survive."""
+    try:
+        return IN_THIS_WORKER.call(work, item)
+    except ProcessDiedError as died:
+        return died  # if raised, Dask would print it as a mistake
+
+
+def _end_isolated() -> None:
+    IN_THIS_WORKER.close()
 
 
 @contextmanager

@@ -88,6 +88,38 @@ class IsolatedProcess:
         return ProcessDiedError(how, log)
 
 
+class IsolatedPool:
+    """Processes that are started when needed and used again; for calls from many threads."""
+
+    def __init__(self) -> None:
+        self._idle: queue.SimpleQueue[IsolatedProcess] = queue.SimpleQueue()
+        self._started: list[IsolatedProcess] = []
+
+    def call(
+        self, function: Callable, argument: Any, show: Callable[..., None] = lambda *_: None
+    ) -> Any:
+        """Call `function` in a process that does nothing else meanwhile.
+
+        Raises:
+            ProcessDiedError: the process ended on the way, or before.
+        """
+        try:
+            process = self._idle.get_nowait()
+        except queue.Empty:
+            process = IsolatedProcess()
+            self._started.append(process)
+        result = process.call(function, argument, show)  # one that dies does not come back
+        self._idle.put(process)
+        return result
+
+    def close(self) -> None:
+        """End all processes; they are started again when needed."""
+        while not self._idle.empty():
+            self._idle.get()
+        while self._started:
+            self._started.pop().close()
+
+
 def serve() -> None:
     """Do what the parent asks for, until it has gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's affair
