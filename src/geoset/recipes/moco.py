@@ -72,12 +72,12 @@ class MocoSettings:
         require(self.temperature > 0, f"temperature is {self.temperature}", "a number above 0")
 
 
-def moco_at_small_scale(steps: int = 300) -> MocoSettings:
-    """Return MoCo v2 for minutes on two cores and frames of 96x128: the network of recipe `demo`.
+def moco_at_small_scale(steps: int = 600) -> MocoSettings:
+    """Return MoCo v2 for two cores and frames of 96x128: the network of recipe `demo`.
 
-    What counts in steps is scaled to their number: keys that follow at 0.999 would be those of the
-    random start still. A queue shorter than the built-in benchmark's 1600 frames seldom holds the
-    query's own frame as a negative.
+    600 steps take as long as 800 of that recipe's. What counts in steps is scaled to their number:
+    keys that follow at 0.999 would be those of the random start still. A queue shorter than the
+    built-in benchmark's 1600 frames seldom holds the query's own frame as a negative.
     """
     return MocoSettings(
         model=RECIPES["demo"].model,
