@@ -75,7 +75,7 @@ class MocoSettings:
 def moco_at_small_scale(steps: int = 600) -> MocoSettings:
     """Return MoCo v2 for two cores and frames of 96x128: the network of recipe `demo`.
 
-    600 steps take as long as 800 of that recipe's. What counts in steps is scaled to their number:
+    600 steps take about as long as 800 of that recipe. What counts in steps is scaled to them:
     keys that follow at 0.999 would be those of the random start still. A queue shorter than the
     built-in benchmark's 1600 frames seldom holds the query's own frame as a negative.
     """
