@@ -47,6 +47,9 @@ def test_workers_that_die(scans, tmp_path, monkeypatch):
         "memory"
     )
     assert f"failed: {told}" in printed
+    assert "deadly, once: tried again alone, since their worker died" in printed
+    again = [scene["scene"] for scene in report_in(out)["scenes"] if scene["tried_again"]]
+    assert again == ["deadly", "once"]
     assert (out / "failed/deadly.txt").read_text().startswith(told)
     assert sorted(file.name for file in (out / "failed").iterdir()) == ["deadly.txt", "s0005.txt"]
 

@@ -27,6 +27,7 @@ class Outcome:
     error: why it failed
     details: traceback, or what its process wrote before it died
     seconds: how long it took; None = nothing was done
+    tried_again: whether a worker had died on it before
     """
 
     scan: Path
@@ -35,6 +36,7 @@ class Outcome:
     error: str = ""
     details: str = ""
     seconds: float | None = None
+    tried_again: bool = False
 
     @cached_property
     def scene(self) -> str:

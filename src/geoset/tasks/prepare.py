@@ -152,7 +152,9 @@ def _prepare_each(
             else:
                 yield result
         for scan, result in do_each(work, again, slots._replace(count=1), show):
-            yield death(scan, result) if isinstance(result, ProcessDiedError) else result
+            outcome = death(scan, result) if isinstance(result, ProcessDiedError) else result
+            outcome.tried_again = True
+            yield outcome
 
 
 def _keep_details(outcome: Outcome, out: Folder) -> None:

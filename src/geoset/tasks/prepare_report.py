@@ -66,6 +66,7 @@ def _scene(outcome: Outcome) -> dict[str, Any]:
         "scan": str(outcome.scan),
         "status": outcome.status,
         "seconds": outcome.seconds,
+        "tried_again": outcome.tried_again,
     }
     if outcome.status == FAILED:
         return {**entry, "error": outcome.error, "details": outcome.details_file}

@@ -33,6 +33,7 @@ def print_summary(
         *(f"prepared again: {count} x {why}" for why, count in summary.outdated.most_common()),
         *(f"rejected frames: {n} x {why}" for why, n in rejected_frames(summary.reports).items()),
         *(f"pairs left out: {count} x {why}" for why, count in _pairs_left_out(scenes).items()),
+        *_tried_again(summary),
         *found.notes,
         *_oddities(scenes),
     ]
@@ -82,6 +83,12 @@ def _row(scenes: list[dict[str, Any]]) -> list[str]:
         f"{fmean(scene['covered'] for scene in scenes):.0%}",
         f"{median(residuals) * 1000:.1f} mm" if residuals else "-",
     ]
+
+
+def _tried_again(summary: PrepareSummary) -> list[str]:
+    names = [outcome.scene for outcome in summary.reports if outcome.tried_again]
+    why = "tried again alone, since their worker died: perhaps fewer --workers fit into memory"
+    return [f"{_some(names)}: {why}"] if names else []
 
 
 def _pairs_left_out(scenes: dict[str, dict[str, Any]]) -> Counter[str]:
