@@ -10,7 +10,9 @@ from geoset.data.label_set import LabelledSet
 from geoset.data.labelled import open_labelled
 from geoset.errors import GeosetError
 from geoset.files import atomic_write
-from geoset.recipes import DataSettings, PrepareSettings
+from geoset.prepare.data_set import open_scenes
+from geoset.prepare.scene import PreparedScene
+from geoset.recipes import DataSettings, LayerSettings, PrepareSettings
 from geoset.recipes.methods import Training
 from geoset.recipes.reproduce import BenchmarkRooms
 from geoset.scans.rooms import RoomSettings, write_room
@@ -118,8 +120,16 @@ def make_scenes(sources: Sources, trainings: Iterable[Training], workers: int) -
         return
     settings = PrepareSettings(image_size=sources.size)
     prepare(sources.scans, sources.prepared, settings, workers, split="all")
-    scenes = [sources.prepared]
-    for settings in dict.fromkeys(layer for training in trainings for layer in training.layers):
-        add_layers(scenes, settings, workers)
-    for settings in dict.fromkeys(training.groups for training in trainings if training.groups):
-        group(scenes, settings, workers=workers)
+    for layer in dict.fromkeys(layer for training in trainings for layer in training.layers):
+        # Labels that came with the scan's mesh are there already, by the same name.
+        without = [
+            scene.path for scene in open_scenes([sources.prepared]) if not _has(scene, layer)
+        ]
+        if without:
+            add_layers(without, layer, workers)
+    for grouping in dict.fromkeys(training.groups for training in trainings if training.groups):
+        group([sources.prepared], grouping, workers=workers)
+
+
+def _has(scene: PreparedScene, layer: LayerSettings) -> bool:
+    return layer.images is not None and scene.has_layer(layer.images)

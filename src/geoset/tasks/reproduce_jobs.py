@@ -20,16 +20,19 @@ from geoset.models.load import load_model
 from geoset.recipes import (
     INSTANCE_RECIPES,
     SEGMENTATION_RECIPES,
+    ModelSettings,
     PretrainRecipe,
     instances_at_small_scale,
     segmentation_at_small_scale,
 )
 from geoset.recipes.methods import METHODS, Training, recipe_of
+from geoset.recipes.moco import MocoSettings, moco_at_small_scale
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import Task
 from geoset.tasks import instances, segmentation
 from geoset.tasks.finetuning import weights_in
 from geoset.tasks.labelled_cells import stack_images
+from geoset.tasks.moco import pretrain_moco
 from geoset.tasks.pretrain import build_pretraining, pretrain
 from geoset.tasks.probe import estimate_batchnorm, fit_linear, network_features
 from geoset.tasks.reproduce_data import Sources
@@ -112,21 +115,29 @@ def recipe_for(encoder: Encoder, settings: ReproduceSettings) -> PretrainRecipe:
 def run_job(job: Encoder | Score, out: Path, sources: Sources, settings: ReproduceSettings) -> None:
     """Do what is missing of a run."""
     if isinstance(job, Encoder):
-        begin_with = job.before and job.before.folder(out)
-        pretrain(
-            [sources.prepared],
-            job.folder(out),
-            recipe_for(job, settings),
-            seed=job.seed,
-            resume=True,
-            begin_with=begin_with,
-        )
+        _train(job, out, sources, settings)
         return
     began = time.monotonic()
     found = {"probe": _probe, "segmentation": _segmentation, "instances": _instances}
     scores = found[job.task.kind](job, out, sources, settings)
     result = {"scores": scores, "seconds": round(time.monotonic() - began, 1)}
     atomic_write(job.folder(out) / SCORE, json.dumps(result, indent=1) + "\n")
+
+
+def _train(encoder: Encoder, out: Path, sources: Sources, settings: ReproduceSettings) -> None:
+    scenes, folder = [sources.prepared], encoder.folder(out)
+    if encoder.trainings[-1].terms:
+        recipe, before = recipe_for(encoder, settings), encoder.before
+        begin_with = before and before.folder(out)
+        pretrain(scenes, folder, recipe, seed=encoder.seed, resume=True, begin_with=begin_with)
+        return
+    if settings.scale == "small":
+        moco = moco_at_small_scale()
+    else:
+        model = ModelSettings(encoder.backbone, weights=start_of(encoder, settings))
+        moco = MocoSettings(model)
+    moco = replace(moco, steps=settings.pretrain_steps or moco.steps)
+    pretrain_moco(scenes, folder, moco, seed=encoder.seed, resume=True)
 
 
 def _weights(encoder: Encoder, out: Path, settings: ReproduceSettings) -> str:
