@@ -77,11 +77,11 @@ def _results(weights: Path) -> str:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except ValueError as error:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (TypeError, ValueError) as error:
         raise _foreign(path, error) from error
 
 
