@@ -11,8 +11,7 @@ import psutil
 
 from plane_scans import OPTIONS
 
-# What the command line, or the title, of an engine's worker processes says.
-WORKERS = {"local": "geoset.tasks.isolated", "dask": "geoset.tasks.isolated", "ray": "ray::_do"}
+WORKER = "geoset.tasks.isolated"  # is in the command line of every process that does a scene
 COMMAND = [sys.executable, "-m", "geoset", "prepare"]
 
 
@@ -34,22 +33,22 @@ def prepare_under_fire(scans, out, engine, kills, seconds_between, seed=0):
             time.sleep(0.1)
         moments, killed = random.Random(seed), 0
         while process.poll() is None and killed < kills:
-            killed += _kill_one(psutil.Process(process.pid), WORKERS[engine], moments)
+            killed += _kill_one(psutil.Process(process.pid), moments)
             time.sleep(moments.uniform(0, 2 * seconds_between))
         _, text = printed.result()
         return process.returncode, text, killed
 
 
-def _kill_one(parent, title, moments):
+def _kill_one(parent, moments):
     try:
-        workers = [p for p in parent.children(recursive=True) if title in _title(p)]
+        workers = [p for p in parent.children(recursive=True) if WORKER in _command(p)]
         moments.choice(workers).kill()
     except (psutil.NoSuchProcess, IndexError):  # it ended before it was hit, or there is none
         return False
     return True
 
 
-def _title(process):
+def _command(process):
     try:
         return " ".join(process.cmdline())
     except psutil.Error:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import dangerous_work
@@ -170,15 +171,21 @@ def test_scenes_inside_their_scan_are_refused(scans):
     )
 
 
-def test_many_scans_are_summed_up_and_survive_killed_workers(tmp_path):
-    """Thirty-six scans, two of them broken, five kills; then again, in peace."""
-    broken, out = {7, 20}, tmp_path / "out"
-    scans = write_plane_scans(tmp_path / "scans", 36, broken)
-    code, printed, kills = prepare_under_fire(scans, out, "local", 5, 0.2)
-    assert code == 1 and kills > 0
-    assert f"{34 - len(unlucky_of(out, 36, broken))} prepared" in printed
-    assert "s0003" not in printed and printed.count("no colour intrinsics") == 2
-    _, printed = prepare_quietly(scans, out, SETTINGS)
-    assert unlucky_of(out, 36, broken) == set()
-    assert ("2 failed" in printed and "34 finished before" in printed) or "prepared" in printed
-    assert not list(out.rglob(".*.part"))
+def large(engine):
+    return pytest.param(engine, 1000, 20, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(
+    ("engine", "count", "kills"), [("local", 36, 5), large("local"), large("dask"), large("ray")]
+)
+def test_under_fire(tmp_path, engine, count, kills):
+    """Workers are killed at random; then the same again, in peace."""
+    broken, out = set(range(7, count, 33)), tmp_path / "out"
+    scans = write_plane_scans(tmp_path / "scans", count, broken)
+    code, printed, killed = prepare_under_fire(scans, out, engine, kills, 0.2)
+    assert code == 1 and killed > 0
+    done = count - len(broken) - len(unlucky_of(out, count, broken))
+    assert f"{done} prepared" in printed and f"{count - done} failed" in printed
+    assert not re.search(r"^ s\d{4} ", printed, re.MULTILINE)  # no row for each
+    summary, _ = prepare_quietly(scans, out, SETTINGS, workers=2)
+    assert unlucky_of(out, count, broken) == set() and len(summary.failed) == len(broken)

@@ -1,7 +1,8 @@
-"""Where work is done: processes of this machine, Dask or Ray; one that dies costs its own work.
+"""Where work is done: by processes of this machine, of Dask's workers or of Ray's.
 
-Threads of joblib hand the work out, one a slot, and each waits for its own. joblib's backends for
-processes, Dask and Ray would end the whole run when a worker dies, and not say whose work it was.
+Threads of joblib hand the work out, and each waits for its own, which is done in a process that may
+die. joblib's backends for processes, Dask and Ray would end the whole run when a worker dies, and
+not say whose work it was.
 """
 
 import importlib
@@ -25,7 +26,7 @@ Show = Callable[..., None]
 PATIENCE = 60  # seconds for a cluster to answer, and for its first worker to come
 OUTSTANDING = 500  # pieces given to a cluster, which has workers come and go, at the same time
 
-IN_THIS_WORKER = IsolatedPool()  # of Dask, if this process is one of its workers
+IN_THIS_WORKER = IsolatedPool()  # of Dask or Ray, if this process is one of theirs
 
 
 class Slots(NamedTuple):
@@ -127,7 +128,7 @@ def _dask(engine: Engine) -> Iterator[Slots]:
 
     def call(work: Work, item: Any, show: Show) -> Any:
         try:
-            result = client.submit(_do_isolated, work, item, pure=False).result()
+            return _result(client.submit(_do_isolated, work, item, pure=False).result())
         except distributed.KilledWorker as error:
             raise ProcessDiedError("Dask's worker died again and again", str(error)) from None
         except (CancelledError, OSError) as error:
@@ -135,25 +136,10 @@ def _dask(engine: Engine) -> Iterator[Slots]:
                 f"Dask at {engine.place}: the scheduler was lost ({error}). What is finished is "
                 "kept: start it, and run the same command again"
             ) from error
-        if isinstance(result, ProcessDiedError):
-            raise result
-        return result
 
     with client:
         yield Slots(OUTSTANDING, call)
         client.run(_end_isolated)
-
-
-def _do_isolated(work: Work, item: Any) -> Any:
-    """Do work in a process beside Dask's worker: the worker, and its other threads, survive."""
-    try:
-        return IN_THIS_WORKER.call(work, item)
-    except ProcessDiedError as died:
-        return died  # if raised, Dask would print it as a mistake
-
-
-def _end_isolated() -> None:
-    IN_THIS_WORKER.close()
 
 
 @contextmanager
@@ -174,13 +160,13 @@ def _ray(engine: Engine) -> Iterator[Slots]:
         raise GeosetError(
             f"Ray at {engine.place}: {error}; start it with: ray start --head"
         ) from error
-    remote = ray.remote(max_retries=0)(_do)
+    remote = ray.remote(_do_isolated)
 
     def call(work: Work, item: Any, show: Show) -> Any:
         try:
-            return ray.get(remote.remote(work, item))
+            return _result(ray.get(remote.remote(work, item)))
         except ray.exceptions.RayError as error:
-            raise ProcessDiedError("Ray's worker died", str(error)) from None
+            raise ProcessDiedError("Ray's worker died again and again", str(error)) from None
 
     try:
         yield Slots(OUTSTANDING, call)
@@ -188,8 +174,22 @@ def _ray(engine: Engine) -> Iterator[Slots]:
         ray.shutdown()
 
 
-def _do(work: Work, item: Any) -> Any:
-    return work(item)
+def _do_isolated(work: Work, item: Any) -> Any:
+    """Do work in a process beside a cluster's worker, so that the worker survives."""
+    try:
+        return IN_THIS_WORKER.call(work, item)
+    except ProcessDiedError as died:
+        return died  # raised, it would look like a mistake to Dask and Ray, and be printed
+
+
+def _end_isolated() -> None:
+    IN_THIS_WORKER.close()
+
+
+def _result(result: Any) -> Any:
+    if isinstance(result, ProcessDiedError):
+        raise result
+    return result
 
 
 def _package(name: str):
