@@ -19,10 +19,17 @@ def export(
 ) -> None:
     """Write a trained network for other libraries, with a README.md that says how to load it.
 
-    torchvision: a state dict of its ResNets. timm: of any of its models. detectron2: a file as in
-    its model zoo, and a config. safetensors: tensors by name, and what they are for. onnx: a graph
-    for images of any size, compared with PyTorch. hub: a folder for Hugging Face with a model card;
-    geoset.load_model loads it.
+    torchvision: a state dict of one of its ResNets.
+
+    timm: the weights of any of its models.
+
+    detectron2: a ResNet as in its model zoo, and a config that fits it.
+
+    safetensors: tensors by name, and in the metadata what they are for.
+
+    onnx: a graph for images of any size, compared with PyTorch before it is written.
+
+    hub: a folder for Hugging Face, with a model card; geoset.load_model loads it.
 
     Example: geoset export runs/first --to timm
 
@@ -32,8 +39,7 @@ def export(
         run: folder of a run, or a file of weights
         to: for what, see above
         out: folder for the files; none = export/TO beside the weights
-        part: the encoder, or with what it was trained with: all of the network; none = the encoder,
-            for hub the whole; only safetensors and onnx have the choice
+        part: of safetensors and onnx: the encoder (none) or the whole network
         size: height and width in pixels, for an ONNX graph of this one size; none = any
         license: of the model card for the hub, such as mit or cc-by-nc-4.0
     """

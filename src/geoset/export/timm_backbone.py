@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from geoset.export.description import IMAGES, backbone_tensors, size_rule
 from geoset.files import atomic_write
 from geoset.models.encoder import RESNET_WIDTHS, RESNETS
+from geoset.models.load import listed
 
 USAGE = """\
 ```python
@@ -77,6 +78,6 @@ def _drawn(name: str, arguments: dict[str, object], state: dict[str, Tensor]) ->
 
 def _about_rest(keys: list[str]) -> str:
     return (
-        f"\nBehind these maps, the model has also {', '.join(keys)}: not trained, but as timm "
+        f"\nBehind these maps, the model has also {listed(keys)}: not trained, but as timm "
         "draws them.\n"
     )
