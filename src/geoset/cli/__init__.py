@@ -8,6 +8,7 @@ import tyro
 from geoset import __version__
 from geoset.cli.labels import compare, evaluate, finetune, finetune_main, predict
 from geoset.cli.scans import group, inspect, layers, prepare
+from geoset.cli.share import export
 from geoset.cli.train import chosen_recipe, demo, pretrain, reproduce
 from geoset.errors import GeosetError
 
@@ -21,6 +22,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "predict": predict,
     "compare": compare,
+    "export": export,
     "reproduce": reproduce,
     "demo": demo,
 }
