@@ -53,9 +53,11 @@ def double_or_die(item, show=nothing):
 def attempt_or_die(scan, show=nothing, *, out, settings):
     """Prepare a scan; die on one named "deadly", and on one named "once" at the first time."""
     met = out.path / "met"
-    if scan.name == "deadly" or (scan.name == "once" and not met.exists()):
+    first_time = not met.exists()
+    if scan.name == "once":
         met.parent.mkdir(exist_ok=True)
         met.touch()
+    if scan.name == "deadly" or (scan.name == "once" and first_time):
         os.kill(os.getpid(), signal.SIGKILL)
     from geoset.tasks.attempt import attempt  # slow, and not needed by the others
 
