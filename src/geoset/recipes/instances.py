@@ -29,9 +29,7 @@ PROTOCOLS: dict[str, InstanceProtocol] = {
 }
 
 # detectron2's, which Pri3D trained with; the learning rate is Pri3D's.
-_SGD = OptimizerSettings(
-    lr=0.0025, dampening=0.0, weight_decay=1e-4, schedule="steps", warmup=1000
-)
+_SGD = OptimizerSettings(lr=0.0025, dampening=0.0, weight_decay=1e-4, schedule="steps", warmup=1000)
 
 
 @dataclass(frozen=True)
