@@ -2,10 +2,10 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,8 +20,10 @@ from geoset.models.load import load_model
 from geoset.recipes import (
     INSTANCE_RECIPES,
     SEGMENTATION_RECIPES,
+    InstanceSettings,
     ModelSettings,
     PretrainRecipe,
+    SegmentationSettings,
     instances_at_small_scale,
     segmentation_at_small_scale,
 )
@@ -39,6 +41,7 @@ from geoset.tasks.reproduce_data import Sources
 from geoset.tasks.segmentation_scores import count_pixels
 
 BATCHNORM_IMAGES = 128  # unlabelled, that statistics of frozen networks are estimated on
+Finetuning = TypeVar("Finetuning", SegmentationSettings, InstanceSettings)
 SCORE, CONFUSIONS = "score.json", "confusions.npz"
 
 
@@ -176,13 +179,8 @@ def _segmentation(
 ) -> dict[str, float]:
     """Fine-tune for segmentation."""
     task, folder = job.task, job.folder(out)
-    recipe = replace(SEGMENTATION_RECIPES[task.architecture], backbone=task.backbone)
-    if settings.scale == "small":
-        recipe = segmentation_at_small_scale(recipe)
-    else:  # published figures were scored so
-        recipe = replace(recipe, protocol="pri3d")
-    steps = settings.finetune_steps or recipe.steps
-    recipe = replace(recipe, encoder=_weights(job.encoder, out, settings), steps=steps)
+    recipe = SEGMENTATION_RECIPES[task.architecture]
+    recipe = _for_task(job, out, settings, recipe, segmentation_at_small_scale)
     train, val = sources.open(task.data, task.share)
     segmentation.finetune(train, val, folder, recipe, seed=job.encoder.seed, resume=True)
     network = load_model(weights_in(folder))
@@ -199,13 +197,7 @@ def _instances(
 ) -> dict[str, float]:
     """Fine-tune Mask R-CNN."""
     task, folder = job.task, job.folder(out)
-    recipe = replace(INSTANCE_RECIPES[task.data], backbone=task.backbone)
-    if settings.scale == "small":
-        recipe = instances_at_small_scale(recipe)
-    else:
-        recipe = replace(recipe, protocol="pri3d")
-    steps = settings.finetune_steps or recipe.steps
-    recipe = replace(recipe, encoder=_weights(job.encoder, out, settings), steps=steps)
+    recipe = _for_task(job, out, settings, INSTANCE_RECIPES[task.data], instances_at_small_scale)
     train, val = sources.open(task.data, task.share)
     instances.finetune(train, val, folder, recipe, seed=job.encoder.seed, resume=True)
     results = json.loads((folder / "results.json").read_text())
@@ -214,6 +206,23 @@ def _instances(
         for kind, of_all in (("box", "boxes"), ("mask", "masks"))
         for name in ("AP", "AP50", "AP75")
     }
+
+
+def _for_task(
+    job: Score,
+    out: Path,
+    settings: ReproduceSettings,
+    recipe: Finetuning,
+    at_small_scale: Callable[[Finetuning], Finetuning],
+) -> Finetuning:
+    """Return the recipe for a scale, with the weights it starts from."""
+    recipe = replace(recipe, backbone=job.task.backbone)
+    if settings.scale == "small":
+        recipe = at_small_scale(recipe)
+    else:  # published figures were scored so
+        recipe = replace(recipe, protocol="pri3d")
+    steps = settings.finetune_steps or recipe.steps
+    return replace(recipe, encoder=_weights(job.encoder, out, settings), steps=steps)
 
 
 def _save_confusions(

@@ -1,0 +1,79 @@
+"""Tables from folders laid out as ScanNet and NYUv2 are published, end to end at the least scale."""
+
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from geoset import open_scan
+from geoset.recipes import ReproduceSettings
+from geoset.recipes.tables import TABLES
+from geoset.scans.rooms import RoomSettings, write_room
+from geoset.tasks.reproduce import reproduce
+from labelled_folders import write_nyuv2, write_scene
+from scan_formats.scannet import write_label_table, write_label_zip
+from scan_formats.sens import write_sens
+
+SETTINGS = ReproduceSettings(seeds=1, pretrain_steps=1, finetune_steps=1)
+SCENES = ("scene0000_00", "scene0001_00")
+IDS = range(1, 16)  # of the rooms' classes, taken for raw ids and for nyu40
+VIDEO = 76  # frames of a .sens, of which 0, 25, 50 and 75 are prepared
+QUIET = Console(quiet=True)
+PAPER = [name for name in TABLES if name not in ("benchmark", "ablations")]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Two scenes of ScanNet, with frames_25k and lists; five images of NYUv2."""
+    folder = tmp_path_factory.mktemp("data")
+    for seed, name in enumerate(SCENES):
+        write_room(folder / "rooms" / name, seed, RoomSettings(frames=4))
+        write_scannet(folder / "scannet", name, open_scan(folder / "rooms" / name))
+    for split, name in zip(("train", "val"), SCENES, strict=True):
+        (folder / "scannet" / f"scannetv2_{split}.txt").write_text(f"{name}\n")
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (5, 480, 640, 3), np.uint8)
+    labels = np.broadcast_to(1 + np.arange(640) // 16, (5, 480, 640))
+    instances = np.broadcast_to(1 + np.arange(640) // 320, (5, 480, 640))
+    to_40 = [1 + k % 40 for k in range(894)]
+    to_13 = [1 + k % 13 for k in range(40)]
+    write_nyuv2(folder / "nyuv2", images, labels, instances, [1, 2, 3], [4, 5], to_40, to_13)
+    return {name: folder / name for name in ("scannet", "nyuv2")}
+
+
+def write_scannet(folder, name, room):
+    frames = room.frames
+    of_video = [frames[k * len(frames) // VIDEO] for k in range(VIDEO)]
+    scene = folder / "scans" / name
+    camera = frames[0].camera
+    write_sens(
+        scene / f"{name}.sens",
+        [frame.image() for frame in of_video],
+        [frame.depth() for frame in of_video],
+        [frame.world_from_camera for frame in of_video],
+        camera.K - [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]],
+    )
+    labels = {k: frame.label("semantic") for k, frame in enumerate(of_video)}
+    write_label_zip(scene / f"{name}_2d-label-filt.zip", labels)
+    numbers = {k: frame.label("instance") % 1000 for k, frame in enumerate(of_video)}
+    write_label_zip(scene / f"{name}_2d-instance-filt.zip", numbers)
+    write_label_table(folder / "scannetv2-labels.combined.tsv", [(k, f"raw {k}", k) for k in IDS])
+    first = frames[0]
+    write_scene(
+        folder / "scannet_frames_25k" / name,
+        [0, 100],
+        first.image(),
+        first.label("semantic"),
+        first.label("instance"),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAPER)
+def test_every_table(name, data, tmp_path_factory):
+    out = tmp_path_factory.getbasetemp() / "tables"  # runs are shared
+    reproduce(name, out, data, SETTINGS, console=QUIET)
+    rows = json.loads((out / f"table-{name}.json").read_text())["rows"]
+    for row, cells in rows.items():
+        assert all(len(cell["seeds"]) == (row != "imagenet") for cell in cells), row
