@@ -1,4 +1,4 @@
-"""Tables from folders laid out as ScanNet and NYUv2 are published, end to end at the least scale."""
+"""Tables from folders as ScanNet and NYUv2 are published, end to end at the least scale."""
 
 import json
 
