@@ -5,10 +5,14 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geoset.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SMOOTHING = 0.04  # of the length of a curve, that each point is averaged over
 
@@ -41,10 +45,15 @@ def draw_curves(rows: Rows, path: Path) -> None:
 
 def training_curves(rows: Rows) -> str:
     """Return the curves of a run as an SVG element."""
+    return as_svg(_figure(rows))
+
+
+def as_svg(figure: "Figure") -> str:
+    """Return a figure as an SVG element."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     stream = io.StringIO()
-    FigureCanvasSVG(_figure(rows)).print_svg(stream)
+    FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None})
     drawing = stream.getvalue()
     return drawing[drawing.index("<svg") :]
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from geoset.data.label_batches import EvaluationBatches
 from geoset.data.label_resize import resized
@@ -157,21 +157,29 @@ def _probe(
     train, val = (
         resized(data, sources.size) for data in sources.open(job.task.data, job.task.share)
     )
-    weights = _weights(job.encoder, out, settings)
-    if job.encoder.trainings:
-        network = load_model(weights)
-    else:  # the network that all trainings of this backbone start with
-        recipe = recipe_for(replace(job.encoder, method="view", stages=1), settings)
-        recipe = replace(recipe, model=replace(recipe.model, weights=weights))
-        network = build_pretraining(recipe, job.encoder.seed)[0].image
-    chosen = np.linspace(0, len(train) - 1, min(len(train), BATCHNORM_IMAGES)).astype(int)
-    estimate_batchnorm(network, stack_images([train.image(i) for i in chosen], train.name))
+    network = frozen_network(job.encoder, out, settings, train)
     segment = fit_linear(network_features(network), train, len(train.classes))
     counted = [
         confusion_matrix(segment(images), labels, len(val.classes))
         for images, labels in EvaluationBatches(val, 1)
     ]
     return _save_confusions(job.folder(out), val, counted)
+
+
+def frozen_network(
+    encoder: Encoder, out: Path, settings: ReproduceSettings, data: LabelledSet
+) -> nn.Module:
+    """Return the network of an encoder, BatchNorm statistics estimated on images of `data`."""
+    weights = _weights(encoder, out, settings)
+    if encoder.trainings:
+        network = load_model(weights)
+    else:  # the network that all trainings of this backbone start with
+        recipe = recipe_for(replace(encoder, method="view", stages=1), settings)
+        recipe = replace(recipe, model=replace(recipe.model, weights=weights))
+        network = build_pretraining(recipe, encoder.seed)[0].image
+    chosen = np.linspace(0, len(data) - 1, min(len(data), BATCHNORM_IMAGES)).astype(int)
+    estimate_batchnorm(network, stack_images([data.image(i) for i in chosen], data.name))
+    return network
 
 
 def _segmentation(

@@ -14,8 +14,9 @@ from geoset.evaluation.intervals import mean_and_margin
 from geoset.files import atomic_write
 from geoset.recipes.methods import METHODS
 from geoset.recipes.reproduce import ReproduceSettings
-from geoset.recipes.tables import TABLES, Column
-from geoset.tasks.reproduce_jobs import SCORE, Encoder, Score, is_done
+from geoset.recipes.tables import TABLES, Column, Table
+from geoset.tasks.reproduce_classes import class_scores
+from geoset.tasks.reproduce_jobs import CONFUSIONS, SCORE, Encoder, Score, is_done
 from geoset.training.log import read_log
 
 
@@ -42,6 +43,7 @@ def collect(name: str, out: Path, settings: ReproduceSettings) -> dict[str, Any]
         "metrics": [column.metric for column in table.columns],
         "baseline": table.baseline,
         "rows": cells,
+        "classes": [_classes(table, column, out, settings) for column in table.columns],
         "seconds": {row: _training_seconds(row, out, settings) for row in table.rows},
     }
 
@@ -50,23 +52,38 @@ def _cell(row: str, column: Column, out: Path, settings: ReproduceSettings) -> d
     """Return a cell: the figure of each seed that was run, and their mean and margin."""
     seeds = {}
     for seed in range(settings.seeds):
-        job = Score(column.task, _encoder(row, column.task.backbone, seed, settings))
+        job = Score(column.task, encoder_of(row, column.task.backbone, seed, settings))
         if is_done(job, out):
             scores = json.loads((job.folder(out) / SCORE).read_text())["scores"]
             seeds[str(seed)] = round(scores[column.metric], 3)
-    return {"seeds": seeds, **_summary(list(seeds.values()))}
+    return {"seeds": seeds, **summary(list(seeds.values()))}
+
+
+def _classes(
+    table: Table, column: Column, out: Path, settings: ReproduceSettings
+) -> dict[str, Any]:
+    """Return what `class_scores` finds; nothing where things are scored, and not pixels."""
+    folders: dict[str, dict[int, Path]] = {row: {} for row in table.rows}
+    for row in table.rows:
+        for seed in range(settings.seeds):
+            job = Score(column.task, encoder_of(row, column.task.backbone, seed, settings))
+            if is_done(job, out) and (job.folder(out) / CONFUSIONS).is_file():
+                folders[row][seed] = job.folder(out)
+    absent_as_zero = column.task.kind == "segmentation" and settings.scale == "paper"
+    return class_scores(folders, table.baseline, absent_as_zero=absent_as_zero)
 
 
 def _difference(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, Any]:
     """Compare two cells seed by seed."""
     both = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
-    found = _summary(both)
+    found = summary(both)
     margin = found["margin"]
     found["significant"] = None if margin is None else abs(found["mean"]) > margin
     return found
 
 
-def _summary(values: Sequence[float]) -> dict[str, Any]:
+def summary(values: Sequence[float]) -> dict[str, Any]:
+    """Return how many values there are, their mean and its margin; null where there is none."""
     if not values:
         return {"n": 0, "mean": None, "margin": None}
     mean, margin = mean_and_margin(values)
@@ -74,7 +91,8 @@ def _summary(values: Sequence[float]) -> dict[str, Any]:
     return {"n": len(values), "mean": round(mean, 3), "margin": known}
 
 
-def _encoder(row: str, backbone: str, seed: int, settings: ReproduceSettings) -> Encoder:
+def encoder_of(row: str, backbone: str, seed: int, settings: ReproduceSettings) -> Encoder:
+    """Return what a method has trained when all its trainings have ended."""
     backbone = backbone if settings.scale == "paper" else "small"
     return Encoder(row, len(METHODS[row].trainings), backbone, seed)
 
@@ -83,7 +101,7 @@ def _training_seconds(row: str, out: Path, settings: ReproduceSettings) -> float
     """Return what the trainings of a method took, the mean over seeds; None if none was run."""
     found = []
     for seed in range(settings.seeds):
-        encoder = _encoder(row, "resnet50", seed, settings)
+        encoder = encoder_of(row, "resnet50", seed, settings)
         if encoder.trainings and is_done(encoder, out):
             found.append(sum(line["step_s"] for line in read_log(encoder.folder(out))))
     return round(sum(found) / len(found), 1) if found else None
@@ -114,7 +132,7 @@ def markdown(results: Mapping[str, Any]) -> str:
     ]
     for row, cells in rows.items():
         seconds = results["seconds"][row]
-        texts = [_text(cell) for cell in cells]
+        texts = [cell_text(cell) for cell in cells]
         lines.append(
             f"| {METHODS[row].title} | {' | '.join(texts)} | {'' if seconds is None else seconds} |"
         )
@@ -133,7 +151,8 @@ def markdown(results: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _text(cell: Mapping[str, Any]) -> str:
+def cell_text(cell: Mapping[str, Any]) -> str:
+    """Return mean, margin, number of seeds, and what was published."""
     published = f" [{cell['published']}]" if cell.get("published") else ""
     if not cell["n"]:
         return f"not run{published}"
