@@ -10,7 +10,7 @@ from tiny_run import ADAMW, RECIPE, tiny_pretrain, untimed_log, weights, with_st
 import geoset
 from geoset import GeosetError, PreparedScene
 from geoset.data.pairs import PairBatches
-from geoset.prepare.scene import digest
+from geoset.files import digest
 from geoset.recipes import GeoSettings, Hardware, Photometric, StageSettings
 from geoset.tasks import pretrain as task
 from geoset.tasks.pretrain import pretrain
