@@ -1,0 +1,1 @@
+"""A prepared scene in the browser, and the way to its first labels."""
