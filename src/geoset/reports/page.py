@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import re
 from collections.abc import Mapping, Sequence
 
 from PIL import Image
@@ -18,18 +19,23 @@ h1 { font-size: 1.7rem; margin: 0 0 .3rem; } h2 { font-size: 1.2rem; margin: 2.4
 p, figcaption { max-width: 46rem; } figcaption, .soft { color: var(--soft); font-size: .9rem; }
 figure { margin: 1rem 0; overflow-x: auto; }
 img { width: 100%; height: auto; }
-.chart { background: #fff; border-radius: 6px; } .chart svg { width: 100%; height: auto; }
+.chart { background: #fff; border-radius: 6px; width: fit-content; min-width: 100%; }
+.chart svg { width: 100%; height: auto; display: block; }
+summary { cursor: pointer; color: var(--mark); }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
+th, td:first-child, td.words { white-space: normal; } td.words { min-width: 9rem; }
+th:first-child, td:first-child { text-align: left; min-width: 7rem; }
 .legend { max-width: none; } .legend span { display: inline-block; margin-right: 1rem; }
 .legend i { display: inline-block; width: .8rem; height: .8rem; margin-right: .35rem; }
 tr.best td { color: var(--mark); font-weight: 600; }
 pre { background: color-mix(in srgb, var(--line) 35%, transparent); padding: .7rem 1rem;
   overflow-x: auto; border-radius: 6px; font-size: .85rem; }
 """
+LONGEST_FIGURE = 24  # letters, such as "61.3 ± 0.4 (5) [61.7]"
+SMALLEST = 0.6  # of the size that a picture is drawn at: its words stay readable, it scrolls
 
 
 def page(title: str, lead: str, sections: Sequence[tuple[str, Sequence[str]]]) -> str:
@@ -43,6 +49,12 @@ def page(title: str, lead: str, sections: Sequence[tuple[str, Sequence[str]]]) -
     for heading, blocks in sections:
         parts += [f"<h2>{html.escape(heading)}</h2>", *blocks]
     return "\n".join([*parts, "</body></html>\n"])
+
+
+def folded(summary: str, blocks: Sequence[str]) -> str:
+    """Blocks that a click on their summary shows."""
+    inside = "\n".join(blocks)
+    return f"<details><summary>{html.escape(summary)}</summary>{inside}</details>"
 
 
 def text(words: str) -> str:
@@ -60,9 +72,15 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], best: int | No
     head = "".join(f"<th>{html.escape(heading)}</th>" for heading in headings)
     body = ""
     for index, row in enumerate(rows):
-        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
+        cells = "".join(_cell(cell) for cell in row)
         body += f"<tr{' class=best' if index == best else ''}>{cells}</tr>"
     return f"<div class='wide'><table><tr>{head}</tr>{body}</table></div>"
+
+
+def _cell(words: str) -> str:
+    """A cell; only what is longer than a figure is broken into lines."""
+    kind = " class=words" if len(words) > LONGEST_FIGURE else ""
+    return f"<td{kind}>{html.escape(words)}</td>"
 
 
 def picture(image: Image.Image, caption: str) -> str:
@@ -71,7 +89,8 @@ def picture(image: Image.Image, caption: str) -> str:
     image.save(stream, format="PNG", optimize=True)
     data = base64.b64encode(stream.getvalue()).decode()
     caption = html.escape(caption)
-    source = f"<img src='data:image/png;base64,{data}' alt='{caption}'>"
+    size = f"style='min-width:{SMALLEST * image.width:.0f}px'"
+    source = f"<img {size} src='data:image/png;base64,{data}' alt='{caption}'>"
     return f"<figure>{source}<figcaption>{caption}</figcaption></figure>"
 
 
@@ -86,5 +105,8 @@ def legend(colors: Mapping[str, Sequence[int]]) -> str:
 
 def chart(svg: str, caption: str) -> str:
     """An SVG drawing, stored inside the page."""
-    caption = html.escape(caption)
+    caption, width = html.escape(caption), re.search(r'width="([\d.]+)pt"', svg)
+    if width:  # 1 pt = 4/3 px
+        size = f"style='min-width:{SMALLEST * 4 / 3 * float(width[1]):.0f}px'"
+        svg = svg.replace("<svg", f"<svg {size}", 1)
     return f"<figure><div class='chart'>{svg}</div><figcaption>{caption}</figcaption></figure>"
