@@ -1,0 +1,183 @@
+"""The pages of docs/: they build without a warning, and what they say to do is done."""
+
+import ast
+import json
+import re
+import runpy
+import shlex
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import geoset
+from documented import at_tiny_scale, blocks_of, commands_of
+from geoset.cli import COMMANDS, main
+from geoset.scans import detect
+from geoset.scans.rooms import RoomSettings, write_room
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = {path.stem: path.read_text() for path in DOCS.glob("*.md")}
+OURS = ("index", "start", "method", "recipes", "reproduce", "extending", "troubleshooting", "api")
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+IN_README = commands_of((ROOT / "README.md").read_text())  # and run by its test
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where start.md is followed from beginning to end; the other pages go on there."""
+    folder = tmp_path_factory.mktemp("docs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        follow(PAGES["start"].replace("frames=40", "frames=4"), patch)
+    return folder
+
+
+def follow(text, patch, done=()):
+    """Run the commands and the Python of a text here, in order; commands at tiny scale."""
+    for block in re.findall(r"```(?:bash|python)\n.*?```", text, re.DOTALL):
+        for command in commands_of(block):
+            if command not in done and not command.startswith("pip install"):
+                run(at_tiny_scale(command), patch)
+        for code in blocks_of(block, "python"):
+            if not code.startswith("--8<--"):  # a file of examples/, which has a test of its own
+                exec(code, {})
+
+
+def run(words, patch):
+    """Run a command in this process."""
+    if words[0] == "python":
+        patch.setattr(sys, "argv", words[1:])
+        runpy.run_path(str(ROOT / words[1]), run_name="__main__")
+    else:
+        patch.setattr(sys, "argv", words)
+        main()
+
+
+def test_ten_minutes(folder):
+    assert (folder / "prepared/my_scan/contact_sheet.png").is_file()
+    assert (folder / "runs/first/curves.png").is_file()
+    assert len(list((folder / "my_labels/labels").iterdir())) == 4
+    assert any((folder / "predictions").iterdir())
+
+
+@pytest.mark.parametrize("page", ["index", "recipes", "extending"])
+def test_page(page, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    follow(PAGES[page], monkeypatch, done=IN_README + commands_of(PAGES["start"]))
+
+
+@pytest.mark.parametrize("command", commands_of(PAGES["reproduce"]))
+def test_reproduce(command, tmp_path, monkeypatch):
+    """Only planned: tests/tasks/test_reproduce.py runs tables."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scannet/scannet_frames_25k").mkdir(parents=True)
+    (tmp_path / "scannet/scans").mkdir()
+    run([*shlex.split(command.replace("/data/", "")), "--plan"], monkeypatch)
+    assert not list(tmp_path.rglob("run.json"))
+
+
+def test_examples_are_short_and_all_shown():
+    assert {path.name for path in EXAMPLES} == {"reader.py", "loss.py", "layer.py"}
+    for path in EXAMPLES:
+        assert len(path.read_text().splitlines()) < 40
+        assert f'--8<-- "examples/{path.name}"' in PAGES["extending"]
+
+
+def test_example_of_a_reader(tmp_path, monkeypatch):
+    write_room(tmp_path / "room", 0, RoomSettings(frames=2))
+    room = geoset.open_scan(tmp_path / "room")
+    (tmp_path / "room/color").rename(tmp_path / "images")
+    (tmp_path / "room/depth").rename(tmp_path / "depth")
+    shots = [
+        {"name": f.name, "camera_from_world": np.linalg.inv(f.world_from_camera).tolist()}
+        for f in room.frames
+    ]
+    content = {"K": room.frames[0].camera.K.tolist(), "shots": shots}
+    shots.append({"name": "lost", "camera_from_world": np.eye(4).tolist()})
+    (tmp_path / "capture.json").write_text(json.dumps(content))
+    reader = type("reader", (), runpy.run_path(str(ROOT / "examples/reader.py")))
+    monkeypatch.setattr(detect, "READERS", (reader, *detect.READERS))
+    scan = geoset.open_scan(tmp_path)
+    assert scan.layout == "Capture" and scan.rejected == [("lost", "no colour file")]
+    for ours, theirs in zip(scan.frames, room.frames, strict=True):
+        np.testing.assert_allclose(ours.world_from_camera, theirs.world_from_camera, atol=1e-9)
+        np.testing.assert_allclose(ours.camera.K, theirs.camera.K)
+
+
+def test_example_of_a_loss(folder, monkeypatch, capsys):
+    example = runpy.run_path(str(ROOT / "examples/loss.py"))
+    features = torch.tensor([[1.0, 0, 5, -3], [0, 2, 0, 7]]).reshape(1, 2, 1, 4)
+    # (1,0) and (0,1) about (.5,.5): 0.5 each; a set of one pixel: 0; the last is in no set.
+    assert example["spread_loss"](features, torch.tensor([[[4, 4, 9, -1]]])) == pytest.approx(1 / 3)
+    assert example["spread_loss"](features, torch.full((1, 1, 4), -1)) == 0
+    monkeypatch.chdir(folder)
+    run(["python", "examples/loss.py", "prepared/my_scan"], monkeypatch)
+    assert "step 0: sets" in capsys.readouterr().out
+
+
+@cache
+def messages():
+    """All texts of the source, joined as Python joins them, `...` for what is put in."""
+    texts = []
+    for path in Path(geoset.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                parts = [p.value if isinstance(p, ast.Constant) else "..." for p in node.values]
+                texts.append("".join(parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return texts
+
+
+QUOTED = re.findall(r"\*\*`(.*?)`\*\*", PAGES["troubleshooting"])
+
+
+def test_quotes_are_found():
+    assert len(QUOTED) >= 25
+
+
+@pytest.mark.parametrize("message", QUOTED)
+def test_message_is_of_the_source(message):
+    assert any(message.removesuffix("...") in text for text in messages())
+
+
+def test_named_commands_exist():
+    for page in OURS:
+        for command in re.findall(r"`geoset (\w+)", PAGES[page]):
+            assert command in COMMANDS or command == "view", f"{page}: geoset {command}"
+
+
+def test_every_public_name_is_in_the_reference():
+    for name in set(geoset.__all__) - {"__version__", "losses"}:
+        assert f"geoset.{name}}}" in PAGES["api"]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The pages, built as `mkdocs build --strict` does."""
+    config = pytest.importorskip("mkdocs.config")
+    pytest.importorskip("mkdocstrings")
+    from mkdocs.commands.build import build
+
+    out = tmp_path_factory.mktemp("site")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        build(config.load_config("mkdocs.yml", strict=True, site_dir=str(out)))
+    return out
+
+
+def test_site_is_complete_and_asks_no_network(site):
+    pages = {path.stem: path.read_text() for path in site.glob("*.html")}
+    assert PAGES.keys() <= pages.keys()
+    for name, page in pages.items():
+        loaded = re.findall(r'<(?:script|img|iframe)[^>]*\ssrc="(.*?)"', page)
+        loaded += re.findall(r'<link[^>]*\shref="(.*?)"', page)
+        assert [url for url in loaded if re.match(r"(https?:)?//", url)] == [], name
+    assert "Set-InfoNCE" in pages["api"] and "def spread_loss" in re.sub(
+        "<.*?>", "", pages["extending"]
+    )
