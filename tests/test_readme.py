@@ -1,7 +1,6 @@
 """The README's commands and code, run as they stand there, on tiny scans and at tiny scale."""
 
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -9,27 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from documented import at_tiny_scale, blocks_of, commands_of
 from geoset.scans.rooms import ROOM_CLASSES, RoomSettings, write_room
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README, re.DOTALL)
-COMMANDS = [
-    line.split("uv run ", 1)[1]
-    for kind, block in BLOCKS
-    if kind == "bash"
-    for line in block.splitlines()
-]
-TINY_TRAINING = "--stages.0.steps 2 --stages.1.steps 2 --batch-pairs 1 --geo.voxel-size 0.1"
-TINY_FINETUNING = "--scale small --steps 2 --batch 2"
-TINY_DEMO = (
-    "--rooms 2 --frames 4 --labelled-rooms 1 --heldout-rooms 1 --labelled-frames 2 "
-    "--recipe.stages.0.steps 2 --recipe.stages.1.steps 2 --recipe.batch-pairs 1"
-)
+COMMANDS = commands_of(README)
 
 
 def test_two_setup_commands_and_the_one_that_ci_runs():
-    setup = [line for _, block in BLOCKS for line in block.splitlines() if "pip install uv" in line]
+    setup = [line for line in README.splitlines() if "pip install uv" in line]
     assert setup == [
         "pip install uv && uv run geoset demo",
         "pip install uv && uv run pytest",
@@ -56,22 +44,14 @@ def folder(tmp_path_factory):
     "command", [command for command in COMMANDS if command != "pytest"], ids=lambda c: c[:40]
 )
 def test_command(command, folder):
-    scale = {
-        "geoset demo": TINY_DEMO,
-        "geoset pretrain": TINY_TRAINING,
-        "geoset finetune": TINY_FINETUNING,
-    }
-    extra = next((more for start, more in scale.items() if command.startswith(start)), "")
-    if "--help" in command:
-        extra = ""
-    geoset, *arguments = shlex.split(f"{command} {extra}")
+    geoset, *arguments = at_tiny_scale(command)
     program = Path(sys.executable).with_name(geoset)
     done = subprocess.run([program, *arguments], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 def test_code(folder, monkeypatch):
-    (code,) = [block for kind, block in BLOCKS if kind == "python"]
+    (code,) = blocks_of(README, "python")
     monkeypatch.chdir(folder)
     names = {}
     exec(code, names)
