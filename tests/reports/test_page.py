@@ -31,6 +31,25 @@ def test_legend_shows_each_colour():
     assert "rgb(1,2,3)'></i>wall<" in page.legend({"wall": (1, 2, 3)})
 
 
+def test_only_long_cells_are_broken_into_lines():
+    built = page.table(
+        ["x"], [["a", "61.3 ± 0.4 (5) [61.7]"], ["b", "not to be told apart at all"]]
+    )
+    assert "<td>61.3 ± 0.4 (5) [61.7]</td>" in built
+    assert "<td class=words>not to be told apart at all</td>" in built
+
+
+def test_wide_pictures_scroll_rather_than_shrink_to_nothing():
+    assert "min-width:600px" in page.picture(Image.new("RGB", (1000, 3)), "a")
+    assert "<svg style='min-width:80px' width=\"100pt\">" in page.chart('<svg width="100pt">', "b")
+
+
+def test_folded_blocks():
+    built = page.folded("1 < 2", ["<p>x</p>", "<p>y</p>"])
+    expected = "<details><summary>1 &lt; 2</summary><p>x</p>\n<p>y</p></details>"
+    assert built == expected
+
+
 LOG = [
     {"step": 1, "stage": "pri3d", "view/chance": 1.0, "depth/loss": 0.4, "rank": 3.0},
     {"step": 2, "stage": "pri3d", "view/chance": None, "depth/loss": 0.2, "rank": 4.0},

@@ -24,7 +24,7 @@ def score_lines(
     """
     figure = _figure(6.4, 3.8)
     axes = figure.subplots()
-    step = 0.4 / max(1, len(lines))  # in %, beside each other: intervals would hide each other
+    step = min(0.9, 8 / max(1, len(lines)))  # in %: beside each other, intervals can be seen
     for k, (name, cells) in enumerate(lines.items()):
         shown = [
             (share, c) for share, c in zip(shares, cells, strict=True) if c["mean"] is not None

@@ -9,7 +9,7 @@ from geoset.errors import GeosetError
 from geoset.files import atomic_path, atomic_write, digest
 from geoset.recipes.methods import METHODS
 from geoset.recipes.reproduce import ReproduceSettings
-from geoset.recipes.tables import TABLES, Table
+from geoset.recipes.tables import TABLES
 from geoset.reports import page
 from geoset.reports.charts import training_curves
 from geoset.reports.interval_charts import difference_dots, score_lines
@@ -64,8 +64,8 @@ def write_page(
     logs = {row: _log(job, out) for row, job in jobs.items()}
     sections: Sections = [
         ("Scores", _scores(results)),
-        (f"Differences from '{_title(results['baseline'])}'", _differences(results)),
-        *_label_shares(table, results),
+        (f"Differences from '{_title(results['baseline'])}'", _differences(results, out)),
+        *_label_shares(results, out),
         *_classes(results),
         ("Steps and time", _cost(results, logs)),
         *_pictures(name, out, settings, open_sources),
@@ -96,7 +96,7 @@ def _scores(results: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _differences(results: Mapping[str, Any]) -> list[str]:
+def _differences(results: Mapping[str, Any], out: Path) -> list[str]:
     others = {row: cells for row, cells in results["rows"].items() if row != results["baseline"]}
     rows = [[_title(row), *map(difference_in_words, cells)] for row, cells in others.items()]
     panels = {
@@ -105,21 +105,29 @@ def _differences(results: Mapping[str, Any]) -> list[str]:
     }
     caption = "Differences in points and their 95 % intervals; filled: the interval leaves out 0."
     return [
-        page.chart(difference_dots(panels), caption),
+        _chart(results, out, "differences", difference_dots(panels), caption),
         page.table(["method", *results["columns"]], rows),
         page.text(CHANCE_NOTE),
     ]
 
 
-def _label_shares(table: Table, results: Mapping[str, Any]) -> Sections:
+def _label_shares(results: Mapping[str, Any], out: Path) -> Sections:
     """Return Figure 3, if columns differ in their share of the labels."""
-    places = [k for k, column in enumerate(table.columns) if column.task.kind == "segmentation"]
-    shares = [table.columns[k].task.share for k in places]
+    tasks = [column.task for column in TABLES[results["table"]].columns]
+    places = [k for k, task in enumerate(tasks) if task.kind == "segmentation"]
+    shares = [tasks[k].share for k in places]
     if len(set(shares)) < len(shares) or len(shares) < 2:
         return []
     lines = {_title(row): [cells[k] for k in places] for row, cells in results["rows"].items()}
     caption = "mIoU against the share of labelled images, with 95 % intervals over seeds (Fig. 3)."
-    return [("With fewer labels", [page.chart(score_lines(shares, lines), caption)])]
+    drawn = _chart(results, out, "labels", score_lines(shares, lines), caption)
+    return [("With fewer labels", [drawn])]
+
+
+def _chart(results: Mapping[str, Any], out: Path, kind: str, svg: str, caption: str) -> str:
+    """Return a chart, which is a file beside the page, too."""
+    atomic_write(out / f"table-{results['table']}-{kind}.svg", svg)
+    return page.chart(svg, caption)
 
 
 def _classes(results: Mapping[str, Any]) -> Sections:

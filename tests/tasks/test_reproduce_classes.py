@@ -1,0 +1,81 @@
+"""IoU of kinds of classes, and intervals over scenes, by hand."""
+
+import numpy as np
+import pytest
+
+from geoset.tasks.reproduce_classes import class_ious, class_scores
+
+NAMES = ("wall", "door", "chair", "lamp")
+
+
+def store(folder, *scenes, names=None):
+    folder.mkdir(parents=True)
+    names = names or [f"scene-{k}" for k in range(len(scenes))]
+    np.savez(folder / "confusions.npz", confusions=np.stack(scenes), scenes=names, classes=NAMES)
+    return folder
+
+
+def confusion(wall, door, chair):
+    """10 pixels each of wall, door and chair, so many right; the others are taken for walls.
+
+    IoU of wall: wall / (10 + errors of the others); no lamp anywhere.
+    """
+    counts = np.zeros((4, 4), dtype=np.int64)
+    for k, right in enumerate((wall, door, chair)):
+        counts[k, k] = right
+        counts[k, 0] += 10 - right
+    counts[0, 0] = 10
+    return counts
+
+
+def test_iou_of_nothing_is_what_the_protocol_says():
+    counts = confusion(10, 5, 10)
+    np.testing.assert_allclose(class_ious(counts), [10 / 15, 0.5, 1, np.nan])
+    np.testing.assert_allclose(class_ious(counts, 0.0), [10 / 15, 0.5, 1, 0])
+    np.testing.assert_allclose(class_ious(np.stack([counts] * 2)[:, None])[1, 0, 1], 0.5)
+
+
+def test_classes_that_geometry_shows_and_flush_ones(tmp_path):
+    folder = store(tmp_path / "a", confusion(10, 5, 10), confusion(10, 5, 10))
+    found = class_scores({"view": {0: folder}, "sets": {}}, "view")
+    assert list(found) == ["view"]
+    assert found["view"]["classes"] == {
+        "wall": [66.667],
+        "door": [50.0],
+        "chair": [100.0],
+        "lamp": [],
+    }
+    assert found["view"]["flush"] == [50.0]
+    assert found["view"]["shown"] == [pytest.approx(83.333)]
+    zero = class_scores({"view": {0: folder}}, "view", absent_as_zero=True)["view"]
+    assert zero["classes"]["lamp"] == [0.0]
+    assert zero["shown"] == [pytest.approx(55.556)]
+
+
+def test_scenes_alike_have_no_interval_and_others_do(tmp_path):
+    alike = store(tmp_path / "alike", *[confusion(10, 5, 10)] * 4)
+    worse = store(tmp_path / "worse", *[confusion(10, 0, 10)] * 4)
+    mixed = store(tmp_path / "mixed", confusion(10, 10, 10), *[confusion(10, 0, 10)] * 3)
+    found = class_scores({"view": {0: worse, 1: worse}, "sets": {1: alike}}, "view")
+    # alike: (2/3 + 1/2 + 1) / 3; worse: (1/2 + 0 + 1) / 3
+    assert found["sets"]["scenes"] == [72.222, 72.222]
+    assert found["sets"]["better_scenes"] == [22.222, 22.222]
+    assert found["view"]["scenes"] == [50.0, 50.0]
+    assert found["view"]["better_scenes"] is None
+    low, high = class_scores({"sets": {0: mixed}}, "view")["sets"]["scenes"]
+    assert low == 50.0  # the one good scene was not drawn
+    assert 65 < high < 100
+
+
+def test_without_a_seed_in_common_there_is_no_difference(tmp_path):
+    folder = store(tmp_path / "a", confusion(10, 5, 10))
+    found = class_scores({"view": {0: folder}, "sets": {1: folder}}, "view")
+    assert found["sets"]["better_scenes"] is None
+
+
+def test_runs_scored_on_different_scenes_have_no_interval(tmp_path):
+    first = store(tmp_path / "a", confusion(10, 5, 10))
+    second = store(tmp_path / "b", confusion(10, 5, 10), names=["elsewhere"])
+    found = class_scores({"view": {0: first}, "sets": {0: second}}, "view")
+    assert found["sets"]["scenes"] is None
+    assert found["sets"]["flush"] == [50.0]
