@@ -26,7 +26,7 @@ def vertex_under(
         around = np.cross(from_a, ab)
         v = around @ direction / facing
         distance = (ac * around).sum(axis=1) / facing
-    met = (facing > 0) & (u >= 0) & (v >= 0) & (u + v <= 1) & (distance > 0)
+        met = (facing > 0) & (u >= 0) & (v >= 0) & (u + v <= 1) & (distance > 0)
     if not met.any():
         return None
     face = np.where(met, distance, np.inf).argmin()

@@ -103,7 +103,7 @@ class Session:
         low, high = np.percentile(self.scene.vertices, [2, 98], axis=0)
         side = np.cross(self.up, np.eye(3)[np.abs(self.up).argmin()])
         middle = (low + high) / 2
-        away = 0.8 * self.up + 0.7 * side / np.linalg.norm(side)
+        away = 0.65 * self.up + 0.5 * side / np.linalg.norm(side)
         return middle + away * np.linalg.norm(high - low), middle
 
     def pictures(self, i: int) -> dict[str, np.ndarray]:

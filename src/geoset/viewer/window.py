@@ -17,6 +17,7 @@ from geoset.viewer.session import COLOR, NAMES, Session
 MOST_CAMERAS = 80  # drawn; the others are reached by the slider
 THUMBNAIL = 96  # pixels of a camera's picture, about
 FRUSTUM = 0.03  # of the surface's extent
+GAMMA = 2.2  # of the colours of images
 NOTICE = 6000  # ms that a message stays
 PAIRS_SHOWN = 12
 BACKGROUND = np.full((1, 1, 3), 245, dtype=np.uint8)
@@ -93,10 +94,8 @@ class Window:
         self.layer = gui.add_dropdown("Sets of", self.session.scene.layers)
         self.layer.on_update(self._answer(self._choose_layer))
         self.name = gui.add_text("Name", "chair")
-        self.naming = gui.add_checkbox(
-            "A click names a set", False, hint="While on, the surface takes clicks; off to turn it"
-        )
-        self.naming.on_update(self._answer(self._toggle_naming))
+        gui.add_markdown("**Shift-click** on a set gives it the name; an empty name takes it away.")
+        self.server.scene.on_click(modifier="shift")(self._answer(self._name_set))
         gui.add_button("Undo").on_click(self._answer(self._undo))
         self.legend = gui.add_markdown("")
         gui.add_button("Export label images").on_click(self._answer(self._export))
@@ -120,7 +119,8 @@ class Window:
 
     def _paint(self, _: Any = None) -> None:
         scene, colors = self.session.scene, self.session.surface_colors(self.coloring.value)
-        visual = trimesh.visual.ColorVisuals(vertex_colors=colors)
+        linear = np.round(255 * (colors / 255) ** GAMMA).astype(np.uint8)  # as glTF has them
+        visual = trimesh.visual.ColorVisuals(vertex_colors=linear)
         mesh = trimesh.Trimesh(scene.vertices, scene.faces, visual=visual, process=False)
         self.server.scene.add_mesh_trimesh("/surface", mesh)
 
@@ -200,13 +200,6 @@ class Window:
         self._show_frame()
         if self.coloring.value == NAMES:
             self._paint()
-
-    def _toggle_naming(self, _: Any) -> None:
-        if not self.naming.value:
-            self.server.scene.remove_pointer_callback()
-            return
-        self.server.scene.on_pointer_event("click")(self._answer(self._name_set))
-        self._show_names()
 
     def _name_set(self, event: Any) -> None:
         given = self.session.name_under(self.name.value, event.ray_origin, event.ray_direction)
