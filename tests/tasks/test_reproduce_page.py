@@ -183,6 +183,12 @@ def test_the_lead_counts_what_is_more_than_chance():
     assert lead(results) == expected
 
 
+def test_the_lead_without_the_baseline():
+    none = CELL | {"better": {"n": 0, "mean": None, "margin": None, "significant": None}}
+    results = results_of(scratch=[CELL, CELL], view=[none, none])
+    assert lead(results) == "Nothing to compare with 'from scratch' has been run."
+
+
 def test_missing_seeds_are_counted():
     few, none = CELL | {"n": 1}, CELL | {"n": 0}
     results = results_of(scratch=[CELL, CELL], view=[CELL, few], geo=[none, none])

@@ -102,10 +102,14 @@ def _differences(results: Mapping[str, Any], out: Path) -> list[str]:
     panels = {
         column: {_title(row): cells[k]["better"] for row, cells in others.items()}
         for k, column in enumerate(results["columns"])
+        if any(cells[k]["better"]["n"] for cells in others.values())
     }
     caption = "Differences in points and their 95 % intervals; filled: the interval leaves out 0."
+    drawn = []
+    if panels:
+        drawn.append(_chart(results, out, "differences", difference_dots(panels), caption))
     return [
-        _chart(results, out, "differences", difference_dots(panels), caption),
+        *drawn,
         page.table(["method", *results["columns"]], rows),
         page.text(CHANCE_NOTE),
     ]
@@ -207,7 +211,7 @@ def _pictures(
     for kind, (heading, caption) in CAPTIONS.items():
         if drawn[kind]:
             with atomic_path(out / f"table-{name}-{kind}.png") as temporary:
-                drawn[kind].save(temporary, format="PNG", optimize=True)
+                drawn[kind].save(temporary, format="PNG")
             sections.append((heading, [page.picture(drawn[kind], caption)]))
     return sections
 

@@ -38,6 +38,8 @@ def lead(results: Mapping[str, Any]) -> str:
     count = len(titles[True]) + len(titles[False])
     baseline = METHODS[results["baseline"]].title
     words = f"{count} of {counted} differences from '{baseline}' are more than chance."
+    if not counted:
+        words = f"Nothing to compare with '{baseline}' has been run."
     for direction, found in (("Better", titles[True]), ("Worse", titles[False])):
         words += f" {direction}: {', '.join(found)}." if found else ""
     if results["settings"]["scale"] == "small":
