@@ -29,10 +29,11 @@ MAY_IMPORT = {
     "training": set(),
     "evaluation": set(),
     "reports": {"geometry", "prepare.scene"},
+    "viewer": {"geometry", "prepare", "reports"},
     "export": {"models"},
     "tasks": {
         *("geometry", "scans", "prepare", "data", "models", "losses"),
-        *("training", "evaluation", "reports", "export"),
+        *("training", "evaluation", "reports", "viewer", "export"),
     },
     "cli": {"tasks"},
 }
@@ -46,6 +47,7 @@ WITHOUT_TORCH = {
     "scans",
     "prepare",
     "reports",
+    "viewer",
 }
 TORCH = {"torch", "torchvision", "timm", "lightning", "safetensors", "ocnn"}
 

@@ -10,6 +10,7 @@ from geoset.cli.labels import compare, evaluate, finetune, finetune_main, predic
 from geoset.cli.scans import group, inspect, layers, prepare
 from geoset.cli.share import export
 from geoset.cli.train import chosen_recipe, demo, pretrain, reproduce
+from geoset.cli.view import view
 from geoset.errors import GeosetError
 
 COMMANDS = {
@@ -23,6 +24,7 @@ COMMANDS = {
     "predict": predict,
     "compare": compare,
     "export": export,
+    "view": view,
     "reproduce": reproduce,
     "demo": demo,
 }
