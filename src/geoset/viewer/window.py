@@ -14,9 +14,9 @@ from geoset.geometry.camera import Camera
 from geoset.reports.figures import tile
 from geoset.viewer.session import COLOR, NAMES, Session
 
-MOST_CAMERAS = 80  # drawn; the others are reached by the slider
+MOST_CAMERAS = 40  # drawn; the others are reached by the slider
 THUMBNAIL = 96  # pixels of a camera's picture, about
-FRUSTUM = 0.03  # of the surface's extent
+FRUSTUM = 0.02  # of the surface's extent
 GAMMA = 2.2  # of the colours of images
 NOTICE = 6000  # ms that a message stays
 PAIRS_SHOWN = 12
