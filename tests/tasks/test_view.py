@@ -54,7 +54,7 @@ def test_the_page_is_served_and_controls_answer(prepared, tmp_path):
         assert said[-1][0] == "Not possible"
         assert "1 classes are named (wall)" in said[-1][1]
         window._answer(window._undo)(click)
-        assert window.legend.content == "No set is named yet."
+        assert "No set is named yet." in window.legend.content
         window._answer(window._choose_scene)(SimpleNamespace(target=SimpleNamespace(value="b")))
         assert session.scene.name == "b"
         assert window.frame.value == 0

@@ -9,7 +9,7 @@ from geoset.reports.class_colors import class_colors
 from geoset.reports.figures import set_colors
 
 NOTHING = 70  # grey of vertices about which there is nothing to say
-SET_SHARE, DIMMED = 0.35, 0.6  # of set colours over the surface, where nothing is named
+SET_SHARE, DIMMED = 0.35, 0.8  # of set colours over the surface, where nothing is named
 
 
 def label_colors(labels: np.ndarray) -> np.ndarray:

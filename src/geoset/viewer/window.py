@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ FRUSTUM = 0.02  # of the surface's extent
 GAMMA = 2.2  # of the colours of images
 NOTICE = 6000  # ms that a message stays
 PAIRS_SHOWN = 12
+NO_NAMES = "No set is named yet."
 BACKGROUND = np.full((1, 1, 3), 245, dtype=np.uint8)
 
 
@@ -97,7 +99,7 @@ class Window:
         gui.add_markdown("**Shift-click** on a set gives it the name; an empty name takes it away.")
         self.server.scene.on_click(modifier="shift")(self._answer(self._name_set))
         gui.add_button("Undo").on_click(self._answer(self._undo))
-        self.legend = gui.add_markdown("")
+        self.legend = gui.add_html("")
         gui.add_button("Export label images").on_click(self._answer(self._export))
 
     def _choose_scene(self, event: Any) -> None:
@@ -156,7 +158,7 @@ class Window:
         rows = [[item] for item in session.pictures(i).items()]
         self.pictures.image = np.asarray(tile(rows))
         pairs = session.pairs_of(i)
-        lines = [f"**{session.scene.frame_ids[i]}** is in {len(pairs)} pairs", ""]
+        lines = [f"`{session.scene.frame_ids[i]}` is in {len(pairs)} pairs", ""]
         lines += ["| frame | overlap | residual |", "|---|---|---|"]
         for other, overlap, residual in pairs[:PAIRS_SHOWN]:
             drift = "unknown" if np.isnan(residual) else f"{1000 * residual:.0f} mm"
@@ -221,10 +223,10 @@ class Window:
 
     def _show_legend(self) -> None:
         lines = [
-            f"- <span style='color:rgb{color}'>&#9632;</span> {name}: {share:.1%} of the surface"
+            f"<span style='color:rgb{color}'>&#9632;</span> {escape(name)}: {share:.1%}"
             for name, color, share in self.session.legend()
         ]
-        self.legend.content = "\n".join(lines) or "No set is named yet."
+        self.legend.content = f"<p style='margin:0 1em'>{'<br>'.join(lines) or NO_NAMES}</p>"
 
     def _export(self, event: Any) -> None:
         done = self.session.export()
