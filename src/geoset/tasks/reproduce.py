@@ -1,6 +1,6 @@
 """Reproduce a table: plan its runs, do what is missing, and print it beside the published one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from geoset.recipes.tables import TABLES, Column, Table
 from geoset.tasks import reproduce_data
 from geoset.tasks.reproduce_data import PAPER_SIZE, ROOM_SIZE
 from geoset.tasks.reproduce_jobs import Encoder, Score, is_done
+from geoset.tasks.reproduce_page import write_page
 from geoset.tasks.reproduce_plan import describe
 from geoset.tasks.reproduce_results import collect, write_results
 from geoset.tasks.reproduce_run import run_all
@@ -48,10 +49,18 @@ def reproduce(
     if only_plan:
         return None
     if not all(is_done(job, out) for job in jobs):
-        sources = make_sources(table, jobs, out, data, settings)
+        sources = find_sources(table, out, data, settings)
+        trainings = [job.trainings[-1] for job in jobs if isinstance(job, Encoder)]
+        reproduce_data.make_scenes(sources, trainings, settings.workers)
         for job, error in run_all(jobs, out, sources, settings, console):
             console.print(f"failed: {job.folder(out)}: {error}", markup=False, highlight=False)
-    return write_results(name, collect(name, out, settings), out, console)
+    results = collect(name, out, settings)
+    text = write_results(name, results, out, console)
+    page = write_page(
+        name, results, out, settings, lambda: find_sources(table, out, data, settings, make=False)
+    )
+    console.print(f"table: {text}\npage:  {page}", highlight=False, soft_wrap=True)
+    return text
 
 
 def plan(table: Table, settings: ReproduceSettings) -> list[Job]:
@@ -80,20 +89,23 @@ def runs(row: str, settings: ReproduceSettings) -> bool:
     return bool(METHODS[row].trainings) or row == "scratch" or settings.scale == "paper"
 
 
-def make_sources(
+def find_sources(
     table: Table,
-    jobs: Sequence[Job],
     out: Path,
     data: Mapping[str, Path] | None,
     settings: ReproduceSettings,
+    make: bool = True,
 ) -> reproduce_data.Sources:
-    """Make or find what the runs learn from."""
-    if data is None:
-        sources = reproduce_data.benchmark(out / "rooms", settings.rooms, settings.workers)
-    else:
+    """Find what the runs learn from; `make` the rooms of the benchmark that are not there.
+
+    Raises:
+        GeosetError: data that the table needs is not given, or not there.
+    """
+    if data is not None:
         needed = {column.task.data for column in table.columns}
         size = PAPER_SIZE if settings.scale == "paper" else ROOM_SIZE
-        sources = reproduce_data.published(out / "scenes", data, sorted(needed), size)
-    trainings = [job.trainings[-1] for job in jobs if isinstance(job, Encoder)]
-    reproduce_data.make_scenes(sources, trainings, settings.workers)
-    return sources
+        return reproduce_data.published(out / "scenes", data, sorted(needed), size)
+    rooms = out / "rooms"
+    if not make and not rooms.is_dir():
+        raise GeosetError(f"{rooms}: is not there; name the data that the runs learned from")
+    return reproduce_data.benchmark(rooms, settings.rooms, settings.workers)
