@@ -17,13 +17,13 @@ def view(
     """Show prepared scenes in the browser, and make first labels by naming sets.
 
     The surface in colours of images, sets, groups, names, or a network's features; the cameras,
-    their images and pairs. A click gives a set a name; the export is what geoset finetune reads.
+    their images and pairs. A shift-click gives a set a name; the export is what geoset finetune
+    segmentation --data reads.
     Needs pip install 'geoset[view]'.
 
     Example: geoset view prepared --model runs/first
 
-    Example: geoset view prepared --out my_labels, name sets, press Export, and then
-    geoset finetune segmentation --data my_labels --encoder runs/first --out runs/seg
+    Example: geoset view prepared --out my_labels
 
     Example: ssh -L 8080:localhost:8080 SERVER geoset view prepared
 
