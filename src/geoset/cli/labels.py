@@ -121,7 +121,7 @@ def evaluate(
         data: labelled images; the layout is detected
         split: which part of them
         split_list: scenes or images of the split, a name a line; none = the list beside the data
-        nyu_classes: of NYUv2
+        nyu_classes: how many classes NYUv2's labels are mapped to
         out: where results go; none = evaluation beside the weights
     """
     from geoset.tasks.finetuned import evaluate_run

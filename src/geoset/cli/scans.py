@@ -54,7 +54,7 @@ def prepare(
         out: folder for the prepared scenes; also a URL, such as s3://bucket/prepared
         workers: scenes prepared at the same time; a cluster with an address has its own
         engine: where: processes of this machine, a Dask or a Ray cluster
-        address: of the cluster; none = one is started on this machine
+        address: of the cluster: tcp://host:8786 (Dask), auto (Ray); none = one is started here
         shard: i/n prepares the i-th of n parts of the scans, for arrays of jobs with one OUT
         split: of ScanNet's scenes, if its lists are beside them
         split_list: a file of names of scans to prepare, one a line

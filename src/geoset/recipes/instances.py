@@ -47,7 +47,7 @@ class InstanceSettings:
     freeze: bool = True
     """of a ResNet that does not start from scratch: keep its BatchNorm, stem and first stage"""
     steps: int = 90_000
-    """how many"""
+    """batches to train for"""
     batch: int = 16
     """images a step, over all devices"""
     accumulate: int = 1

@@ -22,7 +22,7 @@ class DataSettings:
     val_list: Path | None = None
     """scenes or images to be scored on; none = the list beside the data"""
     nyu_classes: Literal[13, 40] = 13
-    """of NYUv2"""
+    """how many classes NYUv2's labels are mapped to"""
 
     def __post_init__(self) -> None:
         require(0 < self.share <= 1, f"share is {self.share}", "above 0, and at most 1 for all")

@@ -14,7 +14,7 @@ class OptimizerSettings:
     kind: Literal["sgd", "adamw"] = "sgd"
     """Update rule. AdamW takes its betas from torch, and neither momentum nor dampening."""
     lr: float = 0.1
-    """Learning rate at factor 1."""
+    """Highest learning rate; the schedule lowers it."""
     momentum: float = 0.9
     """Momentum of SGD."""
     dampening: float = 0.1
@@ -30,7 +30,7 @@ class OptimizerSettings:
     warmup: int = 0
     """Steps over which the learning rate also rises linearly from near 0."""
     batchnorm_decay: bool = False
-    """Let the momentum of BatchNorm fall as in Pri3D; see `batchnorm_momentum`."""
+    """Let the momentum of BatchNorm fall during a stage, as in Pri3D."""
 
     def __post_init__(self) -> None:
         for name in ("kind", "schedule"):

@@ -163,7 +163,7 @@ class Hardware:
     workers: int = 1
     """processes that load data, for each device"""
     checkpoint_seconds: float = 60.0
-    """time between checkpoints, what a kill can cost at most"""
+    """seconds between checkpoints, what a kill can cost at most"""
     compile: bool = False
     """translate the network by torch.compile: minutes at first, then faster steps on a GPU"""
 
