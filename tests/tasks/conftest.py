@@ -1,4 +1,5 @@
 import pytest
+import torch
 from two_rooms import prepare_quietly, write_two_rooms
 
 
@@ -14,3 +15,12 @@ def prepared_rooms(rooms, tmp_path_factory):
     out = tmp_path_factory.mktemp("prepared")
     prepare_quietly(rooms, out)
     return out
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """On a busy machine two threads wait for each other at every layer."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

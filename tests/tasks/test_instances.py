@@ -19,15 +19,6 @@ from geoset.tasks.instances import build_detector, compute_losses, finetune
 from geoset.training.log import read_log
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """On a busy machine two threads wait for each other at every layer."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A run that nothing interrupted."""

@@ -21,7 +21,7 @@ from geoset.reports.predictions import draw_instances
 from geoset.scans.decode import read_color
 from geoset.scans.splits import Split
 from geoset.tasks import instance_scores, instances, segmentation, segmentation_scores
-from geoset.tasks.finetuning import weights_in
+from geoset.tasks.finetuning import open_train_and_val, weights_in
 from geoset.tasks.frozen import evaluate_frozen
 from geoset.tasks.running import say
 
@@ -43,26 +43,12 @@ def finetune_instances(
 
 
 def _train_and_val(settings: DataSettings) -> tuple[LabelSource, LabelSource]:
-    train = open_labelled(
-        settings.data,
-        "train",
-        share=settings.share,
-        split_file=settings.train_list,
-        nyu_classes=settings.nyu_classes,
-    )
-    # Data of its own need not be divided into splits.
-    split = "val" if settings.val_data is None or settings.val_list else "all"
-    val = open_labelled(
-        settings.val_data or settings.data,
-        split,
-        split_file=settings.val_list,
-        nyu_classes=settings.nyu_classes,
-    )
-    for labelled in (train, val):
+    both = open_train_and_val(settings)
+    for labelled in both:
         say(f"{labelled.name}: {len(labelled)} images")
         for reason, count in labelled.skipped.items():
             say(f"left out of {labelled.name}: {count} x {reason}")
-    return train, val
+    return both
 
 
 def evaluate_run(

@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-from geoset.data.label_set import LabelledSet
+from geoset.data.label_set import LabelledSet, LabelSource
+from geoset.data.labelled import open_labelled
 from geoset.files import atomic_write
 from geoset.models.load import network_config
+from geoset.recipes import DataSettings
 from geoset.training.loop import FINAL_WEIGHTS
 
 VALIDATION = "validation.json"
@@ -37,6 +39,26 @@ def config_in(weights: str) -> dict[str, Any]:
     """Return what `weights` say of their network; nothing if they are no file."""
     named = weights in ("scratch", "imagenet") or not Path(weights).exists()
     return {} if named else network_config(weights)
+
+
+def open_train_and_val(settings: DataSettings) -> tuple[LabelSource, LabelSource]:
+    """Open the images to learn from, and those to be scored on."""
+    train = open_labelled(
+        settings.data,
+        "train",
+        share=settings.share,
+        split_file=settings.train_list,
+        nyu_classes=settings.nyu_classes,
+    )
+    # Data of its own need not be divided into splits.
+    split = "val" if settings.val_data is None or settings.val_list else "all"
+    val = open_labelled(
+        settings.val_data or settings.data,
+        split,
+        split_file=settings.val_list,
+        nyu_classes=settings.nyu_classes,
+    )
+    return train, val
 
 
 def contents(data: LabelledSet, classes: Sequence[str]) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """What tables are made from: the built-in benchmark of made-up rooms, or ScanNet and NYUv2."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import joblib
 
 from geoset.data.label_set import LabelledSet
-from geoset.data.labelled import open_labelled
 from geoset.errors import GeosetError
 from geoset.files import atomic_write
 from geoset.prepare.data_set import open_scenes
@@ -16,6 +15,7 @@ from geoset.recipes import DataSettings, LayerSettings, PrepareSettings
 from geoset.recipes.methods import Training
 from geoset.recipes.reproduce import BenchmarkRooms
 from geoset.scans.rooms import RoomSettings, write_room
+from geoset.tasks.finetuning import open_train_and_val
 from geoset.tasks.group import group
 from geoset.tasks.layers import add_layers
 from geoset.tasks.prepare import prepare
@@ -42,11 +42,7 @@ class Sources:
 
     def open(self, name: str, share: float = 1.0) -> tuple[LabelledSet, LabelledSet]:
         """Open the images to learn from, and those to be scored on."""
-        data = self.labelled[name]
-        train = open_labelled(data.data, "train", share=share, split_file=data.train_list)
-        other = data.val_data is not None
-        val = open_labelled(data.val_data or data.data, "all" if other else "val")
-        return train, val
+        return open_train_and_val(replace(self.labelled[name], share=share))
 
 
 def benchmark(out: Path, rooms: BenchmarkRooms, workers: int) -> Sources:
