@@ -11,7 +11,7 @@ SOURCE = Path(geoset.__file__).parent
 MODULES = sorted(path for path in SOURCE.rglob("*.py"))
 
 # Known to all. `geoset` itself holds the version, and public names that are imported when used.
-EVERYONE = {"geoset", "geoset.errors", "geoset.files", "geoset.recipes"}
+EVERYONE = {"geoset", "geoset.errors", "geoset.files", "geoset.recipes", "geoset.spacing"}
 
 # What a part may import besides itself and EVERYONE; "a.b" is one module of a part.
 MAY_IMPORT = {
@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "errors": set(),
     "files": set(),
     "recipes": set(),
+    "spacing": set(),
     "geometry": set(),
     "scans": {"geometry"},
     "prepare": {"geometry", "scans"},
@@ -43,6 +44,7 @@ WITHOUT_TORCH = {
     "errors",
     "files",
     "recipes",
+    "spacing",
     "geometry",
     "scans",
     "prepare",

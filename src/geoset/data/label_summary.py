@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geoset.data.label_set import LabelSource
+from geoset.spacing import evenly_spaced
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,14 @@ def summarise(labelled: LabelSource, most: int | None = None) -> LabelSummary:
     Raises:
         GeosetError: a file is missing or unreadable, or does not fit its image.
     """
-    count = len(labelled) if most is None else min(most, len(labelled))
-    chosen = np.linspace(0, len(labelled) - 1, count).round().astype(int).tolist()
+    chosen = evenly_spaced(len(labelled), len(labelled) if most is None else most)
     with ThreadPoolExecutor() as threads:
         counts = list(threads.map(lambda i: _count(labelled, i), chosen))
     pixels, instances, unknown = (sum(parts, Counter()) for parts in zip(*counts, strict=True))
     return LabelSummary(
         name=labelled.name,
         images=len(labelled),
-        looked_at=count,
+        looked_at=len(chosen),
         pixels={name: pixels[k] for k, name in enumerate(labelled.classes)},
         ignored=pixels[-1],
         instances={name: instances[k] for k, name in enumerate(labelled.instance_classes)},

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from geoset.prepare.scene import PreparedScene
+from geoset.spacing import evenly_spaced
 
 TILE_WIDTH = 256  # pixels, about, of tiles made of smaller pictures
 MARGIN = 4  # pixels between tiles
@@ -87,9 +88,8 @@ def _shorten(text: str, width: int, font: ImageFont.FreeTypeFont) -> str:
 
 def scene_sheet(scene: PreparedScene, count: int = 4, layer: str = "geometric") -> Image.Image:
     """Show frames, spread over the scene: colour, sets, depth, coverage; then one pair."""
-    chosen = np.unique(np.linspace(0, len(scene) - 1, count).round().astype(int))
     rows = []
-    for i in chosen:
+    for i in evenly_spaced(len(scene), count):
         image, set_map = scene.image(i), scene.set_map(i, layer)
         depth = scene.depth(i) if scene.has_depth else None
         entry = scene.info["frames"][i]

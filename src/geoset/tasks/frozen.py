@@ -22,6 +22,7 @@ from geoset.models.network import build_network
 from geoset.prepare.data_set import find_scenes
 from geoset.prepare.scene import PreparedScene
 from geoset.reports.predictions import segmentation_sheet
+from geoset.spacing import evenly_spaced
 from geoset.tasks.correspondence import chosen_frames, true_matches
 from geoset.tasks.frozen_matches import draw_scene, find_all, recalls
 from geoset.tasks.frozen_report import markdown
@@ -153,7 +154,7 @@ def _match(
     matches = true_matches(scene, frames, seed=seed)
     rest = np.setdiff1d(np.arange(len(scene)), chosen_frames(len(scene), frames))
     rest = rest if len(rest) else np.arange(len(scene))
-    images = [scene.image(i) for i in _spread(rest, BATCHNORM_IMAGES)]
+    images = [scene.image(i) for i in rest[evenly_spaced(len(rest), BATCHNORM_IMAGES)]]
     _estimate(networks, stack_images(images, scene.name))
     found = find_all(matches, {row: features for row, (_, features) in rows.items()}, seed)
     if drawn_to:
@@ -203,7 +204,7 @@ def _probe(
             f"{train.name} has the classes {', '.join(train.classes)}; {test.name} has "
             f"{', '.join(names)}: expected the same of both sets"
         )
-    images = [train.image(i) for i in _spread(range(len(train)), BATCHNORM_IMAGES)]
+    images = [train.image(i) for i in evenly_spaced(len(train), BATCHNORM_IMAGES)]
     _estimate(networks, stack_images(images, train.name))
     scores = {"majority class": {"linear": majority_class(train, test, names)}}
     linear: dict[str, Segment] = {}
@@ -214,7 +215,7 @@ def _probe(
             "linear": score_segments(linear[row], test, names),
             "neighbours": score_segments(nearest, test, names),
         }
-    chosen = _spread(range(len(test)), DRAWN_IMAGES)
+    chosen = evenly_spaced(len(test), DRAWN_IMAGES)
     images, truth = [test.image(i) for i in chosen], [test.semantic(i) for i in chosen]
     methods = {
         name: list(linear[name](stack_images(images, test.name)).numpy()) for name in networks
@@ -240,12 +241,6 @@ def _probe(
 def _estimate(networks: Mapping[str, nn.Module], images: Tensor) -> None:
     for network in networks.values():
         estimate_batchnorm(network, images)
-
-
-def _spread(indices: Sequence[int], count: int) -> list[int]:
-    """Return up to `count` of `indices`, evenly spaced."""
-    places = np.unique(np.linspace(0, len(indices) - 1, count).round().astype(int))
-    return [int(indices[place]) for place in places]
 
 
 def _save(picture: Image.Image, path: Path) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from geoset.evaluation.correspondence import ANGLES, recall
 from geoset.reports.figures import paint_features, tile
 from geoset.reports.matches import draw_matches, similarity_row
+from geoset.spacing import evenly_spaced
 from geoset.tasks.correspondence import TrueMatches, find_matches, guesses
 from geoset.tasks.labelled_cells import Features
 
@@ -71,7 +72,7 @@ def _match_row(
     """Draw the same matches of the pair that has most of them inside, for each network."""
     pair = _fullest_pair(matches, inside)
     rows = (inside & (matches.pair == pair)).nonzero().squeeze(1)
-    rows = rows[torch.linspace(0, len(rows) - 1, DRAWN).round().long().unique()]
+    rows = rows[evenly_spaced(len(rows), DRAWN)]
     images = [matches.scene.image(i) for i in matches.frames[pair]]
     drawn = []
     for name, pixels in found.items():
@@ -88,7 +89,7 @@ def _feature_rows(
 ) -> list[list[tuple[str, np.ndarray]]]:
     """Draw a row for each of a few frames: the image, and a column for each network."""
     frames = np.unique(matches.frames)
-    frames = np.unique(frames[np.linspace(0, len(frames) - 1, DRAWN_FRAMES).round().astype(int)])
+    frames = frames[evenly_spaced(len(frames), DRAWN_FRAMES)]
     images = [matches.scene.image(i) for i in frames]
     columns = {"image": images} | {
         name: paint_features([_features(each, image) for image in images], images[0].shape[:2])

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from geoset.data.label_resize import ResizedSet, resized
@@ -13,6 +12,7 @@ from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import Column, Table
 from geoset.reports.figures import paint_features, tile
 from geoset.reports.predictions import segmentation_sheet
+from geoset.spacing import evenly_spaced
 from geoset.tasks.finetuning import weights_in
 from geoset.tasks.labelled_cells import stack_images
 from geoset.tasks.probe import network_features
@@ -55,7 +55,7 @@ def draw_predictions(
     if not jobs:
         return None
     _, val = _images(column, sources)
-    chosen = _chosen(val)
+    chosen = evenly_spaced(len(val), IMAGES)
     images, methods = [val.image(i) for i in chosen], {}
     for row, job in jobs.items():
         network = load_model(weights_in(job.folder(out)))
@@ -76,7 +76,7 @@ def draw_features(
     if not jobs:
         return None
     train, val = _images(table.columns[0], sources)
-    chosen = _chosen(val)
+    chosen = evenly_spaced(len(val), IMAGES)
     images = [val.image(i) for i in chosen]
     columns = {"image": images}
     for row, job in jobs.items():
@@ -91,7 +91,3 @@ def draw_features(
 def _images(column: Column, sources: Sources) -> tuple[ResizedSet, ResizedSet]:
     train, val = sources.open(column.task.data, column.task.share)
     return resized(train, sources.size), resized(val, sources.size)
-
-
-def _chosen(val: ResizedSet) -> list[int]:
-    return np.unique(np.linspace(0, len(val) - 1, IMAGES).round().astype(int)).tolist()

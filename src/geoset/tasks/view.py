@@ -15,6 +15,7 @@ from geoset.models.load import load_model
 from geoset.prepare.data_set import open_scenes
 from geoset.prepare.scene import PreparedScene
 from geoset.reports.figures import paint_features
+from geoset.spacing import evenly_spaced
 from geoset.tasks.set_features import sum_by_set
 from geoset.viewer.session import Session
 from geoset.viewer.surface_colors import NOTHING
@@ -85,7 +86,7 @@ def feature_colors(model: nn.Module, scene: PreparedScene) -> np.ndarray:
     Components are of all frames at once, at most 40 spread over the scene; a vertex has the mean
     of the pixels that see it, and is grey if there is none.
     """
-    frames = np.unique(np.linspace(0, len(scene) - 1, FRAMES).round().astype(int))
+    frames = evenly_spaced(len(scene), FRAMES)
     maps = []
     for i in frames:
         image = torch.from_numpy(scene.image(i)).permute(2, 0, 1)[None]

@@ -13,6 +13,7 @@ from viser.transforms import SO3
 from geoset.errors import GeosetError
 from geoset.geometry.camera import Camera
 from geoset.reports.figures import tile
+from geoset.spacing import evenly_spaced
 from geoset.viewer.session import COLOR, NAMES, Session
 
 MOST_CAMERAS = 40  # drawn; the others are reached by the slider
@@ -127,11 +128,11 @@ class Window:
         self.server.scene.add_mesh_trimesh("/surface", mesh)
 
     def _add_cameras(self) -> None:
-        scene, count = self.session.scene, len(self.session.scene)
+        scene = self.session.scene
         extent = np.linalg.norm(np.ptp(np.percentile(scene.vertices, [2, 98], axis=0), axis=0))
         self.server.scene.remove_by_name("/cameras")
         self.server.scene.add_frame("/cameras", show_axes=False, visible=self.cameras.value)
-        for i in np.unique(np.linspace(0, count - 1, min(count, MOST_CAMERAS)).round().astype(int)):
+        for i in evenly_spaced(len(scene), MOST_CAMERAS):
             image, pose, camera = scene.image(i), scene.world_from_camera(i), scene.camera(i)
             step = max(1, image.shape[1] // THUMBNAIL)
             self.server.scene.add_camera_frustum(
