@@ -1,6 +1,9 @@
 """A table from nothing: rooms, encoders, probes, fine-tuning; stopped, failed, done twice."""
 
 import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -9,7 +12,7 @@ from geoset import GeosetError
 from geoset.recipes import BenchmarkRooms, ReproduceSettings
 from geoset.recipes.tables import TABLES, Column, Table, Task
 from geoset.tasks import reproduce_run
-from geoset.tasks.reproduce import reproduce
+from geoset.tasks.reproduce import check_settings, keep_settings, reproduce, shared_settings
 from geoset.tasks.reproduce_results import markdown
 from geoset.training.log import read_log
 
@@ -112,6 +115,57 @@ def test_only_the_plan(tmp_path):
     assert "train sets-shapes" in text
     assert "hours" in text
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "data", "told"),
+    [
+        ({"pretrain_steps": 2}, None, "pretrain_steps of the runs there is 1, now it is 2;"),
+        (
+            {"finetune_steps": None},
+            None,
+            "finetune_steps of the runs there is 1, now it is that of the scale;",
+        ),
+        ({"scale": "paper"}, None, "scale of the runs there is small, now it is paper;"),
+        (
+            {"rooms": replace(ROOMS, labelled=4)},
+            None,
+            "rooms.labelled of the runs there is 3, now it is 4;",
+        ),
+        ({}, {"scannet": Path("s")}, "data of the runs there is benchmark, now it is published;"),
+    ],
+)
+@pytest.mark.parametrize("only_plan", [False, True])
+def test_runs_of_other_settings_are_not_taken_for_these(whole, change, data, told, only_plan):
+    with pytest.raises(GeosetError) as raised:
+        reproduce("tiny", whole, data, replace(SETTINGS, **change), only_plan, QUIET)
+    assert str(raised.value).startswith(f"{whole / 'settings.json'}: {told} all runs of a folder")
+    assert "Choose another folder with --out" in str(raised.value)
+
+
+def test_seeds_and_workers_may_differ(whole):
+    reproduce("tiny", whole, settings=replace(SETTINGS, seeds=2, workers=2), only_plan=True)
+
+
+def test_a_folder_without_settings_takes_the_first(whole, tmp_path):
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "settings.json").unlink()
+    reproduce("tiny", tmp_path, settings=SETTINGS, console=QUIET)
+    with pytest.raises(GeosetError, match="pretrain_steps of the runs there is 1"):
+        reproduce("tiny", tmp_path, settings=replace(SETTINGS, pretrain_steps=9), console=QUIET)
+
+
+def test_published_data_lies_where_it_lay(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    first, both = ({"scannet": tmp_path / "a"}, {"nyuv2": tmp_path / "b"})
+    out = tmp_path / "out"
+    keep_settings(out, shared_settings(SETTINGS, first))
+    keep_settings(out, shared_settings(SETTINGS, first | both))
+    check_settings(out, shared_settings(SETTINGS, first | both))
+    check_settings(out, shared_settings(SETTINGS, first))
+    with pytest.raises(GeosetError, match=r"data nyuv2 of the runs there is .*/b, now it is .*/a;"):
+        check_settings(out, shared_settings(SETTINGS, {"nyuv2": tmp_path / "a"}))
 
 
 def test_unknown_tables_and_missing_data(tmp_path):

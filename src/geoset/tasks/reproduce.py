@@ -1,11 +1,15 @@
 """Reproduce a table: plan its runs, do what is missing, and print it beside the published one."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from geoset.errors import GeosetError
+from geoset.files import atomic_write
 from geoset.recipes.methods import METHODS
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import TABLES, Column, Table
@@ -18,6 +22,7 @@ from geoset.tasks.reproduce_results import collect, write_results
 from geoset.tasks.reproduce_run import run_all
 
 Job = Encoder | Score
+SETTINGS = "settings.json"
 
 
 def reproduce(
@@ -31,33 +36,41 @@ def reproduce(
     """Make a table in the folder `out`; return the path of its text, `table-NAME.md`.
 
     Runs that are there are not done again, whatever table they were done for; what was stopped
-    goes on.
+    goes on. All runs of `out` have the same settings, but for seeds and workers.
 
     name: of TABLES
     data: see `reproduce_data.published`; None = the built-in benchmark
     only_plan: print what would be done and how long it may take, and do nothing
 
     Raises:
-        GeosetError: there is no such table, or data for it is missing.
+        GeosetError: there is no such table, data for it is missing, or the runs in `out` were made
+            with other settings.
+        SystemExit: after Ctrl-C or SIGTERM, when what was running has saved where it is.
     """
     settings, console = settings or ReproduceSettings(), console or Console(stderr=True)
     if name not in TABLES:
         raise GeosetError(f"table '{name}' is unknown; choose from {', '.join(TABLES)}")
     table = TABLES[name]
+    shared = shared_settings(settings, data)
+    check_settings(out, shared)
     jobs = plan(table, settings)
     console.print(describe(table, jobs, out, settings), highlight=False)
     if only_plan:
         return None
     if not all(is_done(job, out) for job in jobs):
         sources = find_sources(table, out, data, settings)
+        keep_settings(out, shared)
+        if data is None:
+            reproduce_data.make_rooms(out / "rooms", settings.rooms, settings.workers)
         trainings = [job.trainings[-1] for job in jobs if isinstance(job, Encoder)]
         reproduce_data.make_scenes(sources, trainings, settings.workers)
         for job, error in run_all(jobs, out, sources, settings, console):
             console.print(f"failed: {job.folder(out)}: {error}", markup=False, highlight=False)
+    keep_settings(out, shared)
     results = collect(name, out, settings)
     text = write_results(name, results, out, console)
     page = write_page(
-        name, results, out, settings, lambda: find_sources(table, out, data, settings, make=False)
+        name, results, out, settings, lambda: find_sources(table, out, data, settings)
     )
     console.print(f"table: {text}\npage:  {page}", highlight=False, soft_wrap=True)
     return text
@@ -90,22 +103,57 @@ def runs(row: str, settings: ReproduceSettings) -> bool:
 
 
 def find_sources(
-    table: Table,
-    out: Path,
-    data: Mapping[str, Path] | None,
-    settings: ReproduceSettings,
-    make: bool = True,
+    table: Table, out: Path, data: Mapping[str, Path] | None, settings: ReproduceSettings
 ) -> reproduce_data.Sources:
-    """Find what the runs learn from; `make` the rooms of the benchmark that are not there.
+    """Find what the runs learn from; the rooms of the benchmark need not be there yet.
 
     Raises:
         GeosetError: data that the table needs is not given, or not there.
     """
-    if data is not None:
-        needed = {column.task.data for column in table.columns}
-        size = PAPER_SIZE if settings.scale == "paper" else ROOM_SIZE
-        return reproduce_data.published(out / "scenes", data, sorted(needed), size)
-    rooms = out / "rooms"
-    if not make and not rooms.is_dir():
-        raise GeosetError(f"{rooms}: is not there; name the data that the runs learned from")
-    return reproduce_data.benchmark(rooms, settings.rooms, settings.workers)
+    if data is None:
+        return reproduce_data.benchmark(out / "rooms")
+    needed = {column.task.data for column in table.columns}
+    size = PAPER_SIZE if settings.scale == "paper" else ROOM_SIZE
+    return reproduce_data.published(out / "scenes", data, sorted(needed), size)
+
+
+def shared_settings(settings: ReproduceSettings, data: Mapping[str, Path] | None) -> dict[str, Any]:
+    """Return, by the name of its option, what all runs of a folder have in common."""
+    shared = {name: getattr(settings, name) for name in ("scale", "pretrain_steps")}
+    shared["finetune_steps"] = settings.finetune_steps
+    if data is None:
+        rooms = {f"rooms.{name}": count for name, count in asdict(settings.rooms).items()}
+        return shared | {"data": "benchmark"} | rooms
+    paths = {f"data {name}": str(path.resolve()) for name, path in data.items()}
+    return shared | {"data": "published"} | paths
+
+
+def check_settings(out: Path, shared: Mapping[str, Any]) -> None:
+    """Refuse settings other than those of the runs in `out`, which would be taken for them.
+
+    Raises:
+        GeosetError: one differs.
+    """
+    for name, before in _kept(out).items():
+        if name in shared and shared[name] != before:
+            raise GeosetError(
+                f"{out / SETTINGS}: {name} of the runs there is {_shown(before)}, now it is "
+                f"{_shown(shared[name])}; all runs of a folder share it. Choose another folder "
+                f"with --out, or give {name} as it was"
+            )
+
+
+def keep_settings(out: Path, shared: Mapping[str, Any]) -> None:
+    """Write down what all runs in `out` are made with, if that is not there."""
+    before = _kept(out)
+    if shared.keys() - before.keys():
+        atomic_write(out / SETTINGS, json.dumps({**shared, **before}, indent=1) + "\n")
+
+
+def _kept(out: Path) -> dict[str, Any]:
+    path = out / SETTINGS
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _shown(value: Any) -> str:
+    return "that of the scale" if value is None else str(value)

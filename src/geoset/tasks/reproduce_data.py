@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import joblib
 
@@ -45,7 +46,18 @@ class Sources:
         return open_train_and_val(replace(self.labelled[name], share=share))
 
 
-def benchmark(out: Path, rooms: BenchmarkRooms, workers: int) -> Sources:
+def benchmark(out: Path, scored: Literal["validation", "tuning"] = "validation") -> Sources:
+    """Return where the benchmark's rooms lie in the folder `out`; `scored`: which to score on."""
+    labelled = DataSettings(out / "labelled", out / scored)
+    return Sources(
+        out / "unlabelled",
+        out / "prepared",
+        {"scannet": labelled, "nyuv2": labelled},
+        ROOM_SIZE,
+    )
+
+
+def make_rooms(out: Path, rooms: BenchmarkRooms, workers: int) -> None:
     """Make the rooms of the benchmark in the folder `out`, but for those that are there."""
     purposes = {
         "unlabelled": (rooms.unlabelled, rooms.unlabelled_frames),
@@ -63,13 +75,6 @@ def benchmark(out: Path, rooms: BenchmarkRooms, workers: int) -> Sources:
     joblib.Parallel(workers)(joblib.delayed(write_room)(*job) for job in jobs)
     names = [path.name for path, *_ in jobs if path.parent.name == "labelled"]
     atomic_write(out / "labelled" / "train.txt", "".join(f"{name}\n" for name in names))
-    labelled = DataSettings(out / "labelled", out / "validation")
-    return Sources(
-        out / "unlabelled",
-        out / "prepared",
-        {"scannet": labelled, "nyuv2": labelled},
-        ROOM_SIZE,
-    )
 
 
 def published(
