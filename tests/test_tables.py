@@ -65,3 +65,17 @@ def test_the_same_recipe_as_the_named_ones():
     assert [stage.weights for stage in ours.stages] == [stage.weights for stage in named.stages]
     assert [s.optimizer for s in ours.stages] == [s.optimizer for s in named.stages]
     assert (ours.model, ours.geo) == (named.model, named.geo)
+
+
+def test_a_training_may_have_a_rate_of_its_own():
+    """At the small scale; its runs lie apart from those of another rate."""
+    encoder = Encoder("view_sets", 2, "small", 0, rates=(1e-3,))
+    stages = recipe_of(encoder.trainings, "small").stages
+    assert [stage.optimizer.lr for stage in stages] == [1e-3, 2e-3]
+    assert encoder.folder(HERE) == Path("encoders/small/view@0.001+sets/seed-0")
+    assert encoder.before.folder(HERE) == Path("encoders/small/view@0.001/seed-0")
+    both = Encoder("view_sets", 2, "small", 0, rates=(1e-3, 4e-3))
+    assert both.folder(HERE).parent.name == "view@0.001+sets@0.004"
+    assert both.before.folder(HERE) == encoder.before.folder(HERE)
+    paper = recipe_of(both.trainings, "paper")
+    assert [stage.optimizer.lr for stage in paper.stages] == [0.1, 0.1]

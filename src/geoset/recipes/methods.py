@@ -22,6 +22,7 @@ class Training:
     terms: weight of each loss; none: MoCoV2, which has a trainer of its own
     options: fields of PretrainRecipe that it needs to differ
     layers, groups: what prepared scenes must have for it
+    lr: its learning rate at the small scale; None = that of the scale
     """
 
     name: str
@@ -29,6 +30,7 @@ class Training:
     options: Mapping[str, Any] = field(default_factory=dict)
     layers: tuple[LayerSettings, ...] = ()
     groups: GroupSettings | None = None
+    lr: float | None = None
 
 
 @dataclass(frozen=True)
@@ -158,12 +160,17 @@ def recipe_of(
         )
     else:
         stages = [
-            StageSettings(training.name, steps=steps or count, optimizer=_ADAMW, **training.terms)
+            _small_stage(training, steps or count)
             for training, count in zip(trainings, _STEPS, strict=False)
         ]
         geo = GeoSettings(samples=512, voxel_size=0.05, width=0.125)
         recipe = replace(RECIPES["demo"], stages=tuple(stages), geo=geo)
     return replace(recipe, **options)
+
+
+def _small_stage(training: Training, steps: int) -> StageSettings:
+    optimizer = replace(_ADAMW, lr=training.lr or _ADAMW.lr)
+    return StageSettings(training.name, steps=steps, optimizer=optimizer, **training.terms)
 
 
 def _paper_stage(k: int, training: Training, steps: int | None) -> StageSettings:

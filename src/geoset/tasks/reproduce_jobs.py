@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,17 +48,25 @@ SCORE, CONFUSIONS = "score.json", "confusions.npz"
 
 @dataclass(frozen=True)
 class Encoder:
-    """What is trained by the first `stages` trainings of a method, with one seed."""
+    """What is trained by the first `stages` trainings of a method, with one seed.
+
+    rates: learning rates of the first trainings at the small scale, in place of their own
+    """
 
     method: str
     stages: int
     backbone: str
     seed: int
+    rates: tuple[float, ...] = ()
 
     @property
     def trainings(self) -> tuple[Training, ...]:
         """Those that it takes."""
-        return METHODS[self.method].trainings[: self.stages]
+        trainings = METHODS[self.method].trainings[: self.stages]
+        return tuple(
+            replace(training, lr=lr or training.lr)
+            for training, lr in zip_longest(trainings, self.rates[: len(trainings)])
+        )
 
     @property
     def before(self) -> "Encoder | None":
@@ -65,8 +74,12 @@ class Encoder:
         return replace(self, stages=self.stages - 1) if self.stages > 1 else None
 
     def folder(self, out: Path) -> Path:
-        """Return its folder; methods that begin alike share it."""
-        chain = "+".join(training.name for training in self.trainings) or self.method
+        """Return its folder; methods that begin alike, at the same rates, share it."""
+        chain = "+".join(
+            f"{training.name}@{training.lr:g}" if training.lr else training.name
+            for training in self.trainings
+        )
+        chain = chain or self.method
         return out / "encoders" / self.backbone / chain / f"seed-{self.seed}"
 
 
@@ -136,6 +149,8 @@ def _train(encoder: Encoder, out: Path, sources: Sources, settings: ReproduceSet
         return
     if settings.scale == "small":
         moco = moco_at_small_scale()
+        lr = encoder.trainings[-1].lr or moco.optimizer.lr
+        moco = replace(moco, optimizer=replace(moco.optimizer, lr=lr))
     else:
         model = ModelSettings(encoder.backbone, weights=start_of(encoder, settings))
         moco = MocoSettings(model)
