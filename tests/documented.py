@@ -5,8 +5,8 @@ import shlex
 
 TINY = {
     "geoset demo": (
-        "--rooms 2 --frames 4 --labelled-rooms 1 --heldout-rooms 1 --labelled-frames 2 "
-        "--recipe.stages.0.steps 2 --recipe.stages.1.steps 2 --recipe.batch-pairs 1"
+        "--workers 1 --pretrain-steps 2 --rooms.unlabelled 2 --rooms.unlabelled-frames 4 "
+        "--rooms.labelled 1 --rooms.validation 1 --rooms.labelled-frames 2"
     ),
     "geoset pretrain": (
         "--stages.0.steps 2 --stages.1.steps 2 --batch-pairs 1 --geo.voxel-size 0.1 --workers 0"

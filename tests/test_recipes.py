@@ -8,6 +8,7 @@ from geoset import GeosetError
 from geoset.cli import train
 from geoset.recipes import (
     RECIPES,
+    BenchmarkRooms,
     FusionSettings,
     GeoSettings,
     Hardware,
@@ -128,6 +129,8 @@ def test_the_command_line_offers_every_recipe():
         (Photometric, {"blur_sigma": (0.0, 2.0)}, "blur_sigma is 0.0, 2.0; expected 0 < lowest"),
         (GeoSettings, {"samples": 0}, "geo.samples is 0, expected 1 or more"),
         (GeoSettings, {"width": 0.0}, "geo.width is 0.0, expected above 0"),
+        (BenchmarkRooms, {"labelled": 0}, "labelled is 0, expected 1 or more"),
+        (BenchmarkRooms, {"tuning": -1}, "tuning is -1, expected 0 or more"),
         (Hardware, {"nodes": 0}, "nodes is 0, expected 1 or more"),
         (Hardware, {"devices": 0}, "devices is 0, expected 1 or more"),
         (Hardware, {"workers": -1}, "workers is -1, expected 0 or more"),

@@ -1,5 +1,6 @@
 """Commands that train without labels."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,8 +9,9 @@ from tyro.conf import Positional, arg
 from geoset.cli.options import Inline, value_of
 from geoset.errors import GeosetError
 from geoset.recipes import (
+    DEMO,
     RECIPES,
-    DemoSettings,
+    BenchmarkRooms,
     Hardware,
     PretrainRecipe,
     ReproduceSettings,
@@ -65,23 +67,34 @@ def pretrain(
 
 def demo(
     out: Path = Path("geoset-demo"),
-    seed: int = 0,
-    settings: Annotated[DemoSettings, Inline] = DemoSettings(),  # noqa: B008
+    workers: int = DEMO.workers,
+    pretrain_steps: int = DEMO.pretrain_steps,
+    rooms: BenchmarkRooms = DEMO.rooms,
 ) -> None:
-    """Show the whole path on made-up rooms, without any download, in minutes.
+    """Show on made-up rooms what sets are worth, in minutes.
 
-    Makes rooms, prepares and pre-trains on them, probes the features on labelled rooms, and writes
-    a page with pictures and figures. Run again to go on where it stopped.
+    Makes and prepares rooms, pre-trains on them, and scores a linear layer on the frozen features
+    in other rooms: from scratch, after View, after more View, and after as many steps of sets. The
+    figures, with pictures, are on the page OUT/table-demo.html. Run again to go on where it
+    stopped. For more seeds, steps and rooms: geoset reproduce benchmark.
 
-    Example: geoset demo
+    Examples:
+        geoset demo
+        geoset demo --workers 4 --out another-demo
 
     Args:
         out: folder for everything it makes
-        seed: of the networks; the rooms are always the same
+        workers: runs at the same time, a thread each
+        pretrain_steps: of each stage
+        rooms: how many
     """
-    from geoset.tasks.demo import demo as run
+    from geoset.tasks.reproduce import reproduce as run
 
-    print(f"report: {run(out, seed, settings).resolve()}")
+    run(
+        "demo",
+        out,
+        settings=replace(DEMO, workers=workers, pretrain_steps=pretrain_steps, rooms=rooms),
+    )
 
 
 def reproduce(

@@ -7,7 +7,7 @@ from geoset.recipes.instances import (
 )
 from geoset.recipes.labelled import DataSettings
 from geoset.recipes.layers import GroupSettings, LayerSettings
-from geoset.recipes.named import RECIPES, DemoSettings, at_small_scale
+from geoset.recipes.named import RECIPES, at_small_scale
 from geoset.recipes.optimizer import OptimizerSettings, Photometric
 from geoset.recipes.prepare import FusionSettings, PrepareSettings
 from geoset.recipes.pretrain import (
@@ -18,7 +18,7 @@ from geoset.recipes.pretrain import (
     PretrainRecipe,
     StageSettings,
 )
-from geoset.recipes.reproduce import BenchmarkRooms, ReproduceSettings
+from geoset.recipes.reproduce import DEMO, BenchmarkRooms, ReproduceSettings
 from geoset.recipes.segmentation import (
     SEGMENTATION_RECIPES,
     SegmentationSettings,
@@ -26,13 +26,13 @@ from geoset.recipes.segmentation import (
 )
 
 __all__ = [
+    "DEMO",
     "INSTANCE_RECIPES",
     "RECIPES",
     "SEGMENTATION_RECIPES",
     "TERMS",
     "BenchmarkRooms",
     "DataSettings",
-    "DemoSettings",
     "FusionSettings",
     "GeoSettings",
     "GroupSettings",

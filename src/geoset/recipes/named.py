@@ -1,6 +1,6 @@
 """The recipes by name: what the paper ran, its baselines, and what runs in minutes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from geoset.recipes.optimizer import OptimizerSettings, Photometric
 from geoset.recipes.pretrain import GeoSettings, ModelSettings, PretrainRecipe, StageSettings
@@ -60,11 +60,11 @@ RECIPES: dict[str, PretrainRecipe] = {
     "small": at_small_scale(
         PretrainRecipe((_stage("view", 5, view=1.0), _stage("sets", 2, sets=1.0)))
     ),
-    # What `geoset demo` runs: images of 96x128, made-up rooms.
+    # What `geoset demo` trains: images of 96x128, made-up rooms.
     "demo": PretrainRecipe(
         stages=(
             StageSettings("view", steps=400, view=1.0, optimizer=_ADAMW),
-            StageSettings("sets", steps=800, sets=1.0, optimizer=_ADAMW),
+            StageSettings("sets", steps=400, sets=1.0, optimizer=_ADAMW),
         ),
         model=ModelSettings("resnet18", out_channels=64, width=0.25),
         batch_pairs=6,
@@ -75,23 +75,3 @@ RECIPES: dict[str, PretrainRecipe] = {
         augmentation=Photometric(saturation=0.2, hue=0.03, grayscale_probability=0.0),
     ),
 }
-
-
-@dataclass(frozen=True)
-class DemoSettings:
-    """How large the demonstration is; the defaults take minutes on two cores."""
-
-    rooms: int = 36
-    """rooms to pre-train on, without labels"""
-    frames: int = 14
-    """images of each of them"""
-    labelled_rooms: int = 32
-    """other rooms, whose labels the probe learns from"""
-    heldout_rooms: int = 16
-    """other rooms, that the probe is scored on"""
-    labelled_frames: int = 4
-    """images of each labelled and held-out room"""
-    workers: int = 2
-    """processes that make and prepare rooms"""
-    recipe: PretrainRecipe = RECIPES["demo"]
-    """the pre-training"""

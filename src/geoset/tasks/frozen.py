@@ -29,9 +29,11 @@ from geoset.tasks.frozen_report import markdown
 from geoset.tasks.labelled_cells import Features, stack_images
 from geoset.tasks.probe import (
     Segment,
+    color_and_position,
     estimate_batchnorm,
     fit_linear,
     fit_neighbours,
+    linear_probe,
     majority_class,
     network_features,
     score_segments,
@@ -206,7 +208,10 @@ def _probe(
         )
     images = [train.image(i) for i in evenly_spaced(len(train), BATCHNORM_IMAGES)]
     _estimate(networks, stack_images(images, train.name))
-    scores = {"majority class": {"linear": majority_class(train, test, names)}}
+    scores = {  # of what needs no network
+        "majority class": {"linear": majority_class(train, test, names)},
+        "colour and position": {"linear": linear_probe(color_and_position, train, test, names)},
+    }
     linear: dict[str, Segment] = {}
     for row, (_, features) in rows.items():
         linear[row] = fit_linear(features, train, len(names))
