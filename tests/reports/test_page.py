@@ -27,10 +27,6 @@ def test_table_marks_the_best_row():
     assert built.count("class=best") == 1
 
 
-def test_legend_shows_each_colour():
-    assert "rgb(1,2,3)'></i>wall<" in page.legend({"wall": (1, 2, 3)})
-
-
 def test_only_long_cells_are_broken_into_lines():
     built = page.table(
         ["x"], [["a", "61.3 ± 0.4 (5) [61.7]"], ["b", "not to be told apart at all"]]

@@ -92,6 +92,7 @@ def test_every_row_has_a_recall_by_angle(compared):
 def test_classes_that_brightness_shows_are_read_off(compared):
     rows = compared[1]["segmentation"]["rows"]
     assert rows["majority class"]["linear"]["miou"] == pytest.approx(0.25)
+    assert rows["colour and position"]["linear"]["miou"] > 0.9
     for probe in ("linear", "neighbours"):
         assert rows["trained, encoder.1"][probe]["miou"] > 0.7
         assert set(rows["trained"][probe]["iou"]) == set(CLASSES)

@@ -2,7 +2,6 @@ import pytest
 import torch
 from torch import nn
 
-from geoset.data.labelled import LabelledImages
 from geoset.errors import GeosetError
 from geoset.models.resunet import ResUNet
 from geoset.tasks.labelled_cells import BATCH, labelled_cells
@@ -21,11 +20,29 @@ CELL = 2  # pixels; every label is that of a whole cell
 COLORS = torch.tensor([[40, 40, 40], [200, 40, 40], [40, 200, 40], [40, 40, 200]])
 
 
+class Stored:
+    """A labelled set of what is in memory."""
+
+    name, classes, instance_classes = "stored", NAMES, ()
+
+    def __init__(self, images, labels):
+        self.images, self.labels = images, labels
+
+    def __len__(self):
+        return len(self.images)
+
+    def image(self, i):
+        return self.images[i].permute(1, 2, 0).numpy()
+
+    def semantic(self, i):
+        return self.labels[i].numpy()
+
+
 def images_of(labels, generator):
     """Paint each class in its colour, with noise that leaves the classes linearly separable."""
     colors = COLORS[labels.clamp(min=0)].permute(0, 3, 1, 2)
     noise = torch.randint(-30, 31, colors.shape, generator=generator)
-    return LabelledImages((colors + noise).to(torch.uint8), labels)
+    return Stored((colors + noise).to(torch.uint8), labels)
 
 
 def toy(seed, count=20):
@@ -54,7 +71,7 @@ def test_linearly_separable_classes_are_recovered():
 def test_classes_that_features_do_not_show_are_not_recovered():
     """Features of other images say nothing of these labels: four classes, one in four right."""
     train, test = toy(0), toy(1)
-    strangers = LabelledImages(toy(2).images, train.labels)
+    strangers = Stored(toy(2).images, train.labels)
     found = linear_probe(cell_colors, strangers, test, NAMES)
     assert found.pixel_accuracy == pytest.approx(0.25, abs=0.06)
 
@@ -96,15 +113,15 @@ def test_a_cell_has_the_label_of_its_centre_pixel():
     def coarse(images):
         return nn.functional.avg_pool2d(images.float() / 255, 4)
 
-    train = LabelledImages(images, labels)
+    train = Stored(images, labels)
     assert linear_probe(coarse, train, train, NAMES).pixel_accuracy > 0.99
 
 
 def test_every_labelled_pixel_is_scored_and_no_other():
     """One class in training, and 3 of the 12 labelled test pixels of another: 9 of 12 right."""
-    train = LabelledImages(torch.zeros(1, 3, 4, 4).byte(), torch.zeros(1, 4, 4).long())
+    train = Stored(torch.zeros(1, 3, 4, 4).byte(), torch.zeros(1, 4, 4).long())
     labels = torch.tensor([[0] * 4, [0] * 4, [0, 1, 1, 1], [-1] * 4])[None]
-    test = LabelledImages(torch.zeros(1, 3, 4, 4).byte(), labels)
+    test = Stored(torch.zeros(1, 3, 4, 4).byte(), labels)
     found = linear_probe(pixel_colors, train, test, ("wall", "floor", "lamp"))
     assert found.pixel_accuracy == pytest.approx(9 / 12)
     assert found.iou == pytest.approx({"wall": 9 / 12, "floor": 0.0})
@@ -112,8 +129,8 @@ def test_every_labelled_pixel_is_scored_and_no_other():
 
 def test_majority_class_by_hand():
     """Floor is most frequent in training; 2 of the 5 labelled test pixels are floor."""
-    train = LabelledImages(torch.zeros(1, 3, 1, 4), torch.tensor([[[1, 1, 0, -1]]]))
-    test = LabelledImages(torch.zeros(1, 3, 2, 3), torch.tensor([[[0, 0, 1], [1, 0, -1]]]))
+    train = Stored(torch.zeros(1, 3, 1, 4), torch.tensor([[[1, 1, 0, -1]]]))
+    test = Stored(torch.zeros(1, 3, 2, 3), torch.tensor([[[0, 0, 1], [1, 0, -1]]]))
     found = majority_class(train, test, ("wall", "floor", "lamp"))
     assert found.pixel_accuracy == pytest.approx(2 / 5)
     assert found.iou == pytest.approx({"wall": 0.0, "floor": 2 / 5})
@@ -190,35 +207,6 @@ def test_estimating_batchnorm_changes_no_weight():
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-class Stored:
-    """A labelled set of what is in memory."""
-
-    name, classes, instance_classes = "stored", NAMES, ()
-
-    def __init__(self, images, labels):
-        self.images, self.labels = images, labels
-
-    def __len__(self):
-        return len(self.images)
-
-    def image(self, i):
-        return self.images[i].permute(1, 2, 0).numpy()
-
-    def semantic(self, i):
-        return self.labels[i].numpy()
-
-
-def stored(labelled):
-    return Stored(labelled.images, labelled.labels)
-
-
-def test_labelled_sets_give_what_images_in_memory_give():
-    expected = linear_probe(pixel_colors, toy(0), toy(1), NAMES)
-    assert linear_probe(pixel_colors, stored(toy(0)), stored(toy(1)), NAMES) == expected
-    expected = majority_class(toy(0), toy(1), NAMES)
-    assert majority_class(stored(toy(0)), stored(toy(1)), NAMES) == expected
-
-
 def test_images_of_several_sizes_are_refused():
     images = [torch.zeros(3, 4, 6).byte(), torch.zeros(3, 5, 6).byte()]
     mixed = Stored(images, [torch.zeros(4, 6).long(), torch.zeros(5, 6).long()])
@@ -228,7 +216,7 @@ def test_images_of_several_sizes_are_refused():
 
 
 def test_labels_that_no_cell_has_are_refused():
-    empty = LabelledImages(toy(0).images, torch.full_like(toy(0).labels, -1))
+    empty = Stored(toy(0).images, torch.full_like(toy(0).labels, -1))
     with pytest.raises(GeosetError, match="no cell of the labelled images has a label"):
         linear_probe(pixel_colors, empty, toy(1), NAMES)
 
@@ -243,7 +231,7 @@ def test_cells_are_drawn_from_all_images_up_to_a_limit():
     rows = {tuple(row) for row in everything.tolist()}
     assert {tuple(row) for row in x.tolist()} <= rows
     # Of the last batch too, and of the first no more than its share.
-    last = labelled_cells(cell_colors, LabelledImages(train.images[16:], train.labels[16:]), 10**6)
+    last = labelled_cells(cell_colors, Stored(train.images[16:], train.labels[16:]), 10**6)
     in_last = {tuple(row) for row in last[0].tolist()}
     assert sum(tuple(row) in in_last for row in x.tolist()) == pytest.approx(20, abs=2)
 
@@ -252,7 +240,7 @@ def test_neighbours_recover_classes_that_features_show():
     segment = fit_neighbours(lambda images: pixel_colors(images) - 0.3, toy(0), len(NAMES))
     found = score_segments(segment, toy(1), NAMES)
     assert found.pixel_accuracy > 0.95
-    strangers = LabelledImages(toy(2).images, toy(0).labels)
+    strangers = Stored(toy(2).images, toy(0).labels)
     segment = fit_neighbours(lambda images: pixel_colors(images) - 0.3, strangers, len(NAMES))
     assert score_segments(segment, toy(1), NAMES).pixel_accuracy == pytest.approx(0.25, abs=0.1)
 

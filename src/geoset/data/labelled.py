@@ -1,20 +1,13 @@
-"""Labelled data, whatever its layout; and frames of scans held in memory."""
+"""Labelled data, whatever its layout."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from geoset.data import coco, label_folder, nyuv2, rooms_labels, scannet
 from geoset.data.label_set import Instances, LabelledSet, LabelSource, Selection
 from geoset.errors import GeosetError
-from geoset.scans.detect import open_scan
 from geoset.scans.splits import Split
 
-__all__ = ["Instances", "LabelledImages", "LabelledSet", "open_labelled", "read_labelled"]
+__all__ = ["Instances", "LabelledSet", "open_labelled"]
 
 READERS = (nyuv2, coco, rooms_labels, label_folder, scannet)  # the first that matches reads
 
@@ -83,33 +76,3 @@ def _listing(path: Path) -> str:
         return f"a {path.suffix or 'plain'} file"
     names = sorted(file.name for file in path.iterdir())
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") or "nothing"
-
-
-@dataclass(frozen=True)
-class LabelledImages:
-    """N images in memory.
-
-    images: (N,3,H,W) uint8
-    labels: (N,H,W) int64 class ids from 0, -1 = not labelled
-    """
-
-    images: Tensor
-    labels: Tensor
-
-
-def read_labelled(scans: Sequence[Path], frames_per_scan: int) -> LabelledImages:
-    """Read frames, spread evenly over each scan, with their label images (0 = not labelled).
-
-    Raises:
-        GeosetError: a scan has no label images, or a file cannot be read.
-    """
-    images, labels = [], []
-    for path in scans:
-        frames = open_scan(path).frames
-        count = min(frames_per_scan, len(frames))
-        for i in np.linspace(0, len(frames) - 1, count).round().astype(int):
-            images.append(frames[i].image())
-            labels.append(frames[i].label("semantic").astype(np.int64) - 1)
-    return LabelledImages(
-        torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), torch.from_numpy(np.stack(labels))
-    )

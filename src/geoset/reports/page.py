@@ -4,7 +4,7 @@ import base64
 import html
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from PIL import Image
 
@@ -28,8 +28,6 @@ th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align:
   white-space: nowrap; }
 th, td:first-child, td.words { white-space: normal; } td.words { min-width: 9rem; }
 th:first-child, td:first-child { text-align: left; min-width: 7rem; }
-.legend { max-width: none; } .legend span { display: inline-block; margin-right: 1rem; }
-.legend i { display: inline-block; width: .8rem; height: .8rem; margin-right: .35rem; }
 tr.best td { color: var(--mark); font-weight: 600; }
 pre { background: color-mix(in srgb, var(--line) 35%, transparent); padding: .7rem 1rem;
   overflow-x: auto; border-radius: 6px; font-size: .85rem; }
@@ -92,15 +90,6 @@ def picture(image: Image.Image, caption: str) -> str:
     size = f"style='min-width:{SMALLEST * image.width:.0f}px'"
     source = f"<img {size} src='data:image/png;base64,{data}' alt='{caption}'>"
     return f"<figure>{source}<figcaption>{caption}</figcaption></figure>"
-
-
-def legend(colors: Mapping[str, Sequence[int]]) -> str:
-    """Names beside their colours (R, G, B)."""
-    swatches = "".join(
-        f"<span><i style='background:rgb({r},{g},{b})'></i>{html.escape(name)}</span>"
-        for name, (r, g, b) in colors.items()
-    )
-    return f"<p class='legend'>{swatches}</p>"
 
 
 def chart(svg: str, caption: str) -> str:

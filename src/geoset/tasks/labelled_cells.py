@@ -6,27 +6,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geoset.data.labelled import LabelledImages, LabelledSet
+from geoset.data.labelled import LabelledSet
 from geoset.errors import GeosetError
 
 BATCH = 16  # images
 CELL_SPACING = 4  # pixels between the cells that are learned from: nearer ones are alike
 
-Labelled = LabelledImages | LabelledSet
-
 Features = Callable[[Tensor], Tensor]
 """Images (B,3,H,W) uint8 to features (B,C,h,w)."""
 
 
-def image_batches(labelled: Labelled) -> Iterator[tuple[Tensor, Tensor]]:
+def image_batches(labelled: LabelledSet) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield images (B,3,H,W) uint8 and their labels (B,H,W) int64.
 
     Raises:
         GeosetError: images of a batch differ in size.
     """
-    if isinstance(labelled, LabelledImages):
-        yield from zip(labelled.images.split(BATCH), labelled.labels.split(BATCH), strict=True)
-        return
     for start in range(0, len(labelled), BATCH):
         rows = range(start, min(start + BATCH, len(labelled)))
         images = stack_images([labelled.image(i) for i in rows], labelled.name)
@@ -50,7 +45,7 @@ def stack_images(images: Sequence[np.ndarray], name: str) -> Tensor:
 
 
 def labelled_cells(
-    features: Features, labelled: Labelled, limit: int, seed: int = 0
+    features: Features, labelled: LabelledSet, limit: int, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Return features (N,C) and labels (N,) of labelled cells: of all, or of `limit` drawn ones.
 
@@ -59,9 +54,8 @@ def labelled_cells(
     Raises:
         GeosetError: no cell has a label.
     """
-    in_memory = isinstance(labelled, LabelledImages)
-    images_left = len(labelled.images if in_memory else labelled)
-    generator, left = torch.Generator().manual_seed(seed), limit
+    generator = torch.Generator().manual_seed(seed)
+    left, images_left = limit, len(labelled)
     xs, ys = [], []
     for images, labels in image_batches(labelled):
         found = features(images)

@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from geoset.data.labelled import LabelledSet
 from geoset.errors import GeosetError
 from geoset.evaluation.neighbours import neighbour_votes
 from geoset.evaluation.segmentation import SegmentationScore, confusion_matrix, score
-from geoset.tasks.labelled_cells import BATCH, Features, Labelled, image_batches, labelled_cells
+from geoset.tasks.labelled_cells import BATCH, Features, image_batches, labelled_cells
 
 STEPS = 60  # of L-BFGS
 WEIGHT_DECAY = 1e-4
@@ -83,14 +84,14 @@ def estimate_batchnorm(model: nn.Module, images: Tensor) -> None:
 
 
 def linear_probe(
-    features: Features, train: Labelled, test: Labelled, names: Sequence[str]
+    features: Features, train: LabelledSet, test: LabelledSet, names: Sequence[str]
 ) -> SegmentationScore:
     """Fit one linear layer on features of `train`; score it on every labelled pixel of `test`."""
     segment = fit_linear(features, train, len(names))
     return score_segments(segment, test, names)
 
 
-def fit_linear(features: Features, train: Labelled, classes: int) -> Segment:
+def fit_linear(features: Features, train: LabelledSet, classes: int) -> Segment:
     """Fit one linear layer on feature cells, each with the label of its centre pixel.
 
     Its scores are interpolated to the pixels. Fitted by L-BFGS from zero: but for the choice of
@@ -108,7 +109,7 @@ def fit_linear(features: Features, train: Labelled, classes: int) -> Segment:
     return segment
 
 
-def fit_neighbours(features: Features, train: Labelled, classes: int, seed: int = 0) -> Segment:
+def fit_neighbours(features: Features, train: LabelledSet, classes: int, seed: int = 0) -> Segment:
     """Keep BANK labelled cells; each cell of an image gets the votes of those most like it.
 
     Votes (see `neighbour_votes`) are interpolated to the pixels.
@@ -124,7 +125,7 @@ def fit_neighbours(features: Features, train: Labelled, classes: int, seed: int 
     return segment
 
 
-def score_segments(segment: Segment, test: Labelled, names: Sequence[str]) -> SegmentationScore:
+def score_segments(segment: Segment, test: LabelledSet, names: Sequence[str]) -> SegmentationScore:
     """Score every labelled pixel of `test`, from one confusion matrix."""
     confusion = torch.zeros(len(names), len(names), dtype=torch.long)
     for images, labels in image_batches(test):
@@ -132,7 +133,9 @@ def score_segments(segment: Segment, test: Labelled, names: Sequence[str]) -> Se
     return score(confusion, names)
 
 
-def majority_class(train: Labelled, test: Labelled, names: Sequence[str]) -> SegmentationScore:
+def majority_class(
+    train: LabelledSet, test: LabelledSet, names: Sequence[str]
+) -> SegmentationScore:
     """Score the guess that everything is the most frequent class."""
     counts = torch.zeros(len(names), dtype=torch.long)
     for _, labels in image_batches(train):
