@@ -55,8 +55,7 @@ WORK = Path("geoset-notebook")  # where everything goes; what is finished there 
 ## A scan
 
 A scan is a folder: images, depth, camera poses, perhaps a mesh. Ten formats are read. Made-up
-rooms are plain folders of JPEG, 16-bit PNG and text, with the noise and the holes of a real
-sensor.
+rooms are plain folders of JPEG, 16-bit PNG and text, with noise and holes as of a real sensor.
 """
 
 # %%
@@ -142,7 +141,8 @@ colours:
 
 # %%
 print(f"{len(scene.pairs)} pairs of {len(scene)} frames")
-show(tile([pair_row(scene, typical_pair(scene))]))
+views = pair_row(scene, typical_pair(scene))
+show(tile([views[:2], views[2:]]))
 
 # %% [markdown]
 """
@@ -208,8 +208,8 @@ show(PIL.Image.open(WORK / "matches" / f"{scene.name}-features.png"))
 ## The encoder
 
 `load_model` reads a run, and `encode` takes RGB images in 0..1 of any size to the encoder's four
-maps. They are what a decoder of your own would build on. Fine maps know edges and colours, coarse
-ones rather things.
+maps. They are what a decoder of your own would build on. Fine maps follow edges, coarse ones take
+in more of what is around.
 """
 
 # %%
@@ -220,9 +220,12 @@ with torch.no_grad():
     maps = model.encode(batch)
 for name, features in maps.items():
     print(name, tuple(features.shape))
-row = [("image", image)]
-row += [(n, paint_features([m[0].numpy()], image.shape[:2])[0]) for n, m in maps.items()]
-show(tile([row]))
+painted = {
+    name: paint_features([features[0].numpy()], image.shape[:2])[0]
+    for name, features in maps.items()
+}
+row = [("image", image), *painted.items()]
+show(tile([row[:3], row[3:]]))
 
 # %% [markdown]
 """
@@ -250,8 +253,8 @@ show(PIL.Image.open(WORK / "probe" / "segmentation.png"))
 That is what a few minutes on a few rooms teach; `geoset demo` trains for longer, on more. To train
 all of the network on labels, and not only a linear layer:
 
-    geoset finetune segmentation --data geoset-notebook/labelled --encoder geoset-notebook/run \\
-        --scale small --out segmenter
+    geoset finetune segmentation --data geoset-notebook/labelled \
+        --encoder geoset-notebook/run --scale small --out segmenter
 
 ## Take it elsewhere
 
