@@ -21,12 +21,6 @@ def test_nothing_is_fetched_and_text_is_escaped():
     assert not re.search(r"https?://|<script|<link", built)
 
 
-def test_table_marks_the_best_row():
-    built = page.table(["x", "y"], [["a", "1"], ["b", "2"]], best=1)
-    assert built.count("<tr class=best><td>b</td><td>2</td>") == 1
-    assert built.count("class=best") == 1
-
-
 def test_only_long_cells_are_broken_into_lines():
     built = page.table(
         ["x"], [["a", "61.3 ± 0.4 (5) [61.7]"], ["b", "not to be told apart at all"]]

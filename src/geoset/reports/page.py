@@ -28,7 +28,6 @@ th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align:
   white-space: nowrap; }
 th, td:first-child, td.words { white-space: normal; } td.words { min-width: 9rem; }
 th:first-child, td:first-child { text-align: left; min-width: 7rem; }
-tr.best td { color: var(--mark); font-weight: 600; }
 pre { background: color-mix(in srgb, var(--line) 35%, transparent); padding: .7rem 1rem;
   overflow-x: auto; border-radius: 6px; font-size: .85rem; }
 """
@@ -65,13 +64,10 @@ def code(words: str) -> str:
     return f"<pre>{html.escape(words)}</pre>"
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]], best: int | None = None) -> str:
-    """A table; row `best` stands out."""
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
     head = "".join(f"<th>{html.escape(heading)}</th>" for heading in headings)
-    body = ""
-    for index, row in enumerate(rows):
-        cells = "".join(_cell(cell) for cell in row)
-        body += f"<tr{' class=best' if index == best else ''}>{cells}</tr>"
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     return f"<div class='wide'><table><tr>{head}</tr>{body}</table></div>"
 
 
