@@ -1,17 +1,17 @@
 """What an export's README.md says to do gives the features of the network that was exported."""
 
 import json
+import sys
 
 import pytest
 import safetensors
 import safetensors.torch
 import torch
 import torchvision
-import tyro
 
 from export_cases import follow, make_network, save_run
 from geoset import GeosetError
-from geoset.cli import share
+from geoset.cli import main
 from geoset.models.initial import load_initial
 from geoset.models.load import network_config, save_model
 from geoset.models.segmenter import Segmenter
@@ -170,13 +170,16 @@ def test_what_is_no_run(tmp_path):
         export(tmp_path, "timm")
 
 
-def command(*words):
-    tyro.extras.subcommand_cli_from_dict(
-        {"export": share.export}, args=["export", *map(str, words)]
-    )
+@pytest.fixture
+def command(monkeypatch):
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["geoset", "export", *map(str, words)])
+        main()
+
+    return run
 
 
-def test_the_command(tmp_path, capsys):
+def test_the_command(command, tmp_path, capsys):
     save_run("narrow", tmp_path / "run")
     command(tmp_path / "run", "--to", "timm", "--out", tmp_path / "out")
     assert f"written: {tmp_path / 'out'} (its README.md says how" in capsys.readouterr().out
@@ -186,10 +189,10 @@ def test_the_command(tmp_path, capsys):
     ]
 
 
-def test_help_reads_as_a_page(capsys):
+def test_help_reads_as_a_page(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         command("--help")
     text = " ".join(capsys.readouterr().out.split())
-    assert "Example: geoset export runs/first --to timm" in text
-    assert all(f"{to}:" in text for to in PARTS)
+    assert "geoset export runs/first --to timm" in text
+    assert all(f" {to} " in text for to in PARTS)
     assert "height and width in pixels" in text

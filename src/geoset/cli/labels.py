@@ -4,10 +4,9 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tyro
 from tyro.conf import Positional, arg
 
-from geoset.cli.options import Inline, value_of
+from geoset.cli.options import REQUIRED, Flag, Inline, Run, value_of
 from geoset.recipes import (
     INSTANCE_RECIPES,
     SEGMENTATION_RECIPES,
@@ -30,16 +29,32 @@ def segmentation(
     settings: Annotated[SegmentationSettings, Inline] = SEGMENTATION_RECIPES["unet"],
     hardware: Annotated[Hardware, Inline] = Hardware(),  # noqa: B008
     seed: int = 0,
-    resume: bool = False,
+    resume: Flag = False,
 ) -> None:
-    """Fine-tune for semantic segmentation, and evaluate. No 3D data plays a part.
+    """Fine-tune for semantic segmentation: a class a pixel.
 
-    Example: geoset finetune segmentation --data scannet_frames_25k --encoder runs/first --out seg
+    Ends with an evaluation. No 3D data plays a part.
+
+    Recipes, as published; the defaults below are those of the recipe, and can be changed:
+        unet           the pre-trained network with a new last layer, 80 epochs
+        deeplabv3      DeepLabV3 on its encoder, 50,000 steps
+        deeplabv3plus  DeepLabV3+ on its encoder, 50,000 steps
+        pspnet         PSPNet on its encoder, 50 epochs
+
+    Protocols:
+        strict  the last weights; a class neither there nor predicted is left out
+        pri3d   as published: the best snapshot on the validation data; it counts 0
+
+    Examples:
+        geoset finetune segmentation --data my_labels --encoder runs/first --out seg
+        geoset finetune segmentation --data nyu_depth_v2_labeled.mat --out nyu
+        geoset finetune segmentation --data my_labels --scale small --out try
+        geoset finetune segmentation --recipe pspnet --help
 
     Args:
         out: folder of the run: weights, log, results
-        recipe: architecture, with the published schedule
-        scale: small cuts it down to minutes on 2 cores; full leaves it as it is
+        recipe: architecture and schedule, see above
+        scale: small cuts the recipe down to minutes on 2 cores; full leaves it as it is
         seed: the same seed gives the same weights
         resume: go on with the run in OUT
     """
@@ -56,16 +71,30 @@ def instances(
     settings: Annotated[InstanceSettings, Inline] = INSTANCE_RECIPES["scannet"],
     hardware: Annotated[Hardware, Inline] = Hardware(),  # noqa: B008
     seed: int = 0,
-    resume: bool = False,
+    resume: Flag = False,
 ) -> None:
-    """Fine-tune Mask R-CNN for detection and instance segmentation, and evaluate.
+    """Fine-tune Mask R-CNN: a box and a mask for each thing.
 
-    Example: geoset finetune instances --data scannet_frames_25k --encoder runs/first --out det
+    Ends with an evaluation. No 3D data plays a part.
+
+    Recipes, as published; the defaults below are those of the recipe, and can be changed:
+        scannet  90,000 steps of 16 images
+        nyuv2    90,000 steps of 2 images
+
+    Protocols:
+        strict  the last weights; all instances; detections of certainty from 0.05
+        pri3d   as published: the best snapshot on the validation data; instances of
+                1000 pixels or more; detections of certainty from 0.5
+
+    Examples:
+        geoset finetune instances --data coco_folder --encoder runs/first --out det
+        geoset finetune instances --data coco_folder --scale small --out try
+        geoset finetune instances --recipe nyuv2 --help
 
     Args:
         out: folder of the run: weights, log, results
-        recipe: the published schedule for a data set
-        scale: small cuts it down to minutes on 2 cores; full leaves it as it is
+        recipe: schedule for a data set, see above
+        scale: small cuts the recipe down to minutes on 2 cores; full leaves it as it is
         seed: the same seed gives the same weights
         resume: go on with the run in OUT
     """
@@ -75,62 +104,67 @@ def instances(
 
 
 def finetune() -> None:
-    """Fine-tune on labelled images, and evaluate: geoset finetune segmentation|instances --help.
-
-    Example: geoset finetune segmentation --data my_labels --encoder runs/first --out runs/seg
-    """
+    """Fine-tune for segmentation or instances, on labelled images."""
 
 
-def finetune_main(arguments: list[str]) -> None:
-    """Read the rest of the line after `geoset finetune`."""
-    small = value_of("--scale", arguments) == "small"
-    recipe = value_of("--recipe", arguments)
-    unet = SEGMENTATION_RECIPES.get(recipe, SEGMENTATION_RECIPES["unet"])
-    mask = INSTANCE_RECIPES.get(recipe, INSTANCE_RECIPES["scannet"])
-    tyro.extras.subcommand_cli_from_dict(
-        {
-            "segmentation": partial(
-                segmentation, settings=segmentation_at_small_scale(unet) if small else unet
-            ),
-            "instances": partial(
-                instances, settings=instances_at_small_scale(mask) if small else mask
-            ),
-        },
-        prog="geoset finetune",
-        description="Fine-tune on labelled images, and evaluate. No 3D data plays a part.",
-        args=arguments,
+def chosen_segmentation(arguments: list[str]) -> partial:
+    """Find the recipe before parsing, so that its values are the defaults that help shows."""
+    settings = SEGMENTATION_RECIPES.get(
+        value_of("--recipe", arguments), SEGMENTATION_RECIPES["unet"]
     )
+    if value_of("--scale", arguments) == "small":
+        settings = segmentation_at_small_scale(settings)
+    return partial(segmentation, settings=settings)
+
+
+def chosen_instances(arguments: list[str]) -> partial:
+    """Find the recipe before parsing, as above."""
+    settings = INSTANCE_RECIPES.get(value_of("--recipe", arguments), INSTANCE_RECIPES["scannet"])
+    if value_of("--scale", arguments) == "small":
+        settings = instances_at_small_scale(settings)
+    return partial(instances, settings=settings)
 
 
 def evaluate(
-    run: Annotated[Positional[Path], arg(metavar="RUN")],
+    run: Run,
     /,
     data: Path,
     split: Literal["val", "test", "train", "all"] = "val",
     split_list: Path | None = None,
     nyu_classes: Literal[13, 40] = 13,
     out: Path | None = None,
-    hardware: Annotated[Hardware, Inline] = Hardware(),  # noqa: B008
+    accelerator: str = "auto",
+    devices: int = 1,
+    workers: int = 1,
 ) -> None:
-    """Score a fine-tuned network on labelled images: per class, as a table and as JSON.
+    """Score a fine-tuned network on labelled images, class by class.
 
-    Example: geoset evaluate runs/seg --data scannet_frames_25k --split val
+    Prints a table, and writes it as Markdown and JSON.
+
+    Examples:
+        geoset evaluate runs/seg --data my_labels
+        geoset evaluate runs/seg --data scannet_frames_25k --split val --out scores
 
     Args:
         run: folder of a run, or a file of weights
         data: labelled images; the layout is detected
-        split: which part of them
-        split_list: scenes or images of the split, a name a line; none = the list beside the data
+        split: which part of the images
+        split_list: file that names the scenes or images of the split, one a line; none = the list
+            beside the data
         nyu_classes: how many classes NYUv2's labels are mapped to
-        out: where results go; none = evaluation beside the weights
+        out: folder for the results; none = evaluation beside the weights
+        accelerator: cpu, gpu or auto, which is a GPU if there is one
+        devices: how many of them
+        workers: processes that load data, for each device
     """
     from geoset.tasks.finetuned import evaluate_run
 
+    hardware = Hardware(accelerator, devices, workers=workers)
     evaluate_run(run, data, split, split_list, nyu_classes, out, hardware)
 
 
 def compare(
-    models: Annotated[Positional[list[str]], arg(metavar="MODELS...")],
+    models: Annotated[Positional[list[str]], arg(metavar="MODELS...", help_behavior_hint=REQUIRED)],
     /,
     out: Path,
     scenes: tuple[str, ...] = (),
@@ -139,49 +173,60 @@ def compare(
     val_data: Path | None = None,
     layers: tuple[str, ...] = ("output",),
     seed: int = 0,
-    device: str = "cpu",
+    accelerator: Literal["cpu", "gpu"] = "cpu",
 ) -> None:
-    """Compare frozen networks: matches between views, and classes read off by simple probes.
+    """Compare frozen networks, by matches between views and by probes.
 
     Without labels, on prepared scenes: how often the nearest feature of another view is the same
-    point, by viewing angle. With labels: a linear layer and the nearest neighbours, as mIoU. Writes
-    tables and pictures. Pre-train with --heldout-every 5 to have frames nobody trained on.
+    point, by the angle between the views. With labels: a linear layer and the nearest neighbours,
+    as mIoU. Writes tables and pictures. To have frames that no run was trained on, pre-train with
+    --heldout-every 5.
 
-    Example: geoset compare scratch runs/first --scenes prepared --out comparison
+    Examples:
+        geoset compare scratch runs/first --scenes prepared --out comparison
+        geoset compare imagenet runs/first --data my_labels --out probes
 
     Args:
         models: run folders, files of weights, scratch, or imagenet
         out: folder for the results
         scenes: prepared scenes, or folders of them; also URLs
-        frames: of the scenes: all, or every:5 for 0, 5, 10, ...
+        frames: which frames of the scenes: all, or every:5 for 0, 5, 10, ...
         data: labelled images: probes are fitted on the train split
-        val_data: what they are scored on, if it lies elsewhere; none = the val split of DATA
-        layers: output, decoder, encoder.1 to encoder.4
-        seed: of what is drawn
-        device: cpu or cuda
+        val_data: what probes are scored on, if it lies elsewhere; none = the val split of DATA
+        layers: whose features: output, decoder, encoder.1 to encoder.4
+        seed: of the network scratch, and of what is drawn
+        accelerator: cpu or gpu
     """
     from geoset.tasks.finetuned import compare_frozen
 
+    device = {"cpu": "cpu", "gpu": "cuda"}[accelerator]
     compare_frozen(models, out, data, val_data, scenes=scenes, frames=frames, layers=layers,
                    seed=seed, device=device)  # fmt: skip
 
 
 def predict(
-    run: Annotated[Positional[Path], arg(metavar="RUN")],
-    images: Annotated[Positional[list[Path]], arg(metavar="IMAGES...")],
+    run: Run,
+    images: Annotated[
+        Positional[list[Path]], arg(metavar="IMAGES...", help_behavior_hint=REQUIRED)
+    ],
     /,
     out: Path,
     score_threshold: float = 0.5,
 ) -> None:
-    """Apply a fine-tuned network to images: label maps or masks and boxes, and overlays.
+    """Apply a fine-tuned network to images: labels, masks, boxes.
 
-    Example: geoset predict runs/seg my_images --out predictions
+    Of an image NAME, a network for segmentation gives NAME.labels.png (class k of classes.txt is
+    k + 1), Mask R-CNN NAME.instances.png and NAME.json; both give NAME.overlay.jpg to look at.
+
+    Examples:
+        geoset predict runs/seg my_images --out predictions
+        geoset predict runs/det office.jpg --score-threshold 0.7 --out found
 
     Args:
         run: folder of a run, or a file of weights
         images: image files, or folders of them
         out: folder for the results
-        score_threshold: instances less certain than this are left out
+        score_threshold: instances less certain than this, of 0 to 1, are left out
     """
     from geoset.tasks.finetuned import predict_images
 

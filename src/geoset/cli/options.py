@@ -1,10 +1,16 @@
 """What commands have in common in how they read their options."""
 
 import itertools
+from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import arg
+from tyro.conf import FlagCreatePairsOff, Positional, arg
 
+REQUIRED = "(required)"
 Inline = arg(name="")  # the fields of a settings object stand as options of the command itself
+Prepared = Annotated[Positional[list[str]], arg(metavar="PREPARED...", help_behavior_hint=REQUIRED)]
+Run = Annotated[Positional[Path], arg(metavar="RUN")]
+Flag = FlagCreatePairsOff[bool]  # without a --no-flag
 
 
 def value_of(flag: str, arguments: list[str]) -> str:

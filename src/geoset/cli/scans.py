@@ -5,22 +5,29 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from geoset.cli.options import Inline
+from geoset.cli.options import Inline, Prepared
 from geoset.recipes import GroupSettings, LayerSettings, PrepareSettings
 
 
-def inspect(path: Positional[str], /, out: Path | None = None, frames: int = 4) -> None:
-    """Say what a folder holds: a scan, a folder of scans, or prepared scenes.
+def inspect(
+    path: Annotated[Positional[str], arg(metavar="PATH")],
+    /,
+    out: Path | None = None,
+    frames: int = 4,
+) -> None:
+    """Say what a folder holds: a scan, several, or prepared scenes.
 
-    For a scan: the layout, frames, cameras, depth and poses, and what was rejected. For a prepared
+    Of a scan: the layout, frames, cameras, depth and poses, and what was rejected. Of a prepared
     scene: its figures, and a picture of colour, sets, depth and coverage.
 
-    Example: geoset inspect my_scan
+    Examples:
+        geoset inspect my_scan
+        geoset inspect prepared --frames 8
 
     Args:
-        path: the folder; of prepared scenes also a URL
-        out: where to draw the picture; default <scene>/contact_sheet.png, of a URL SCENE.png
-        frames: how many frames it shows
+        path: the folder, or the file of a scan (.sens); of prepared scenes also a URL
+        out: file for the picture; none = contact_sheet.png in the scene, SCENE.png here for a URL
+        frames: how many frames the picture shows
     """
     from geoset.tasks.inspect import inspect as run
 
@@ -39,25 +46,29 @@ def prepare(
     split: Literal["train", "val", "test", "all"] = "train",
     split_list: Path | None = None,
 ) -> None:
-    """Cut surfaces into geometric sets and project them into the frames.
+    """Cut surfaces into geometric sets and project them into frames.
 
     Finished scenes are skipped, unless their scan changed since: a run that was stopped is
     continued by the same command. A scan that fails does not stop the others; the exit code is
     then 1, and OUT/failed says why. OUT/report.json tells of all scans.
 
-    Example: geoset prepare my_scans prepared --workers 2
-
-    Example: geoset prepare my_scans prepared --engine dask --address tcp://host:8786
+    Examples:
+        geoset prepare my_scans prepared --workers 2
+        geoset prepare my_scans prepared --image-size 480 640 --frame-step 10
+        geoset prepare scannet/scans prepared --shard 3/40
+        geoset prepare my_scans prepared --engine dask --address tcp://host:8786
 
     Args:
         scans: one scan, or a folder of scans
         out: folder for the prepared scenes; also a URL, such as s3://bucket/prepared
-        workers: scenes prepared at the same time; a cluster with an address has its own
-        engine: where: processes of this machine, a Dask or a Ray cluster
-        address: of the cluster: tcp://host:8786 (Dask), auto (Ray); none = one is started here
+        workers: scenes prepared at the same time, about 1 GB of memory each; a cluster with an
+            address has workers of its own
+        engine: where scenes are prepared: processes of this machine, a Dask or a Ray cluster
+        address: address of the cluster: tcp://host:8786 (Dask), auto (Ray); none = one is
+            started here
         shard: i/n prepares the i-th of n parts of the scans, for arrays of jobs with one OUT
-        split: of ScanNet's scenes, if its lists are beside them
-        split_list: a file of names of scans to prepare, one a line
+        split: which of ScanNet's scenes, if its lists are beside them
+        split_list: file that names the scans to prepare, one a line
     """
     from geoset.tasks.prepare import prepare as run
 
@@ -77,20 +88,20 @@ def prepare(
 
 
 def layers(
-    prepared: Annotated[Positional[list[str]], arg(metavar="PREPARED...")],
+    prepared: Prepared,
     /,
     settings: Annotated[LayerSettings, Inline],
     workers: int = 1,
 ) -> None:
-    """Add other labellings of the surface to prepared scenes, without rendering anything again.
+    """Add other sets to prepared scenes, without rendering again.
 
-    A layer that is there is left as it is. Pre-train on one, or several, by --layers.
+    A layer is a labelling of the surface: what it labels alike is a set. One that is there is
+    left as it is. Train on one or several by geoset pretrain --layers.
 
-    Example: geoset layers prepared --threshold 0.02 0.05
-
-    Example: geoset layers prepared --images semantic
-
-    Example: geoset layers prepared --labels my_labels --name mine --scope global
+    Examples:
+        geoset layers prepared --threshold 0.02 0.05
+        geoset layers prepared --images semantic
+        geoset layers prepared --labels my_labels --name mine --scope global
 
     Args:
         prepared: prepared scenes, or folders of them; also URLs
@@ -103,23 +114,32 @@ def layers(
 
 
 def group(
-    prepared: Annotated[Positional[list[str]], arg(metavar="PREPARED...")],
+    prepared: Prepared,
     /,
     settings: Annotated[GroupSettings, Inline] = GroupSettings(),  # noqa: B008
     out: Path | None = None,
     workers: int = 1,
 ) -> None:
-    """Declare sets of different scenes alike, so that pre-training draws them together.
+    """Declare sets of different scenes alike, to be drawn together.
 
     Writes groups/NAME.npy into each scene, and a picture of what the groups hold: look at it.
-    Pre-train with --groups NAME.
+    Train with geoset pretrain --groups NAME: sets of one group attract each other.
 
-    Example: geoset group prepared --by geometry --count 60 --name shapes
+    --by:
+        geometry       clusters of height, slope and extents, which need no labels
+        features:CKPT  clusters of the mean features of a network, a file or a run
+        layer:NAME     the label that most of the set has in another layer
+        file:FOLDER    FOLDER/<scene>.npy, one integer a set
+        random         clusters of the sizes of geometry's, shuffled, for comparison
+
+    Examples:
+        geoset group prepared --by geometry --count 60 --name shapes
+        geoset group prepared --by layer:semantic --name classes
 
     Args:
         prepared: prepared scenes, or folders of them: all that will be trained on together
-        out: the picture; default groups-NAME.png in the first of PREPARED,
-            or in this folder if that is a URL
+        out: file for the picture; none = groups-NAME.png in the first of PREPARED, or here if
+            that is a URL
         workers: scenes worked on at the same time
     """
     from geoset.tasks.group import group as run

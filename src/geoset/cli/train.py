@@ -1,17 +1,16 @@
 """Commands that train without labels."""
 
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from geoset.cli.options import Inline, value_of
+from geoset.cli.options import Flag, Inline, Prepared, value_of
 from geoset.errors import GeosetError
 from geoset.recipes import (
-    DEMO,
     RECIPES,
-    BenchmarkRooms,
+    DemoSettings,
     Hardware,
     PretrainRecipe,
     ReproduceSettings,
@@ -24,14 +23,16 @@ Recipe = Literal[
 ]  # fmt: skip
 
 
-def chosen_recipe(arguments: list[str]) -> PretrainRecipe:
-    """Find the named recipe before parsing, so that its values are the defaults that help shows."""
+def chosen_pretraining(arguments: list[str]) -> partial:
+    """Find the recipe before parsing, so that its values are the defaults that help shows."""
     recipe = RECIPES.get(value_of("--recipe", arguments), RECIPES["small"])
-    return at_small_scale(recipe) if value_of("--scale", arguments) == "small" else recipe
+    if value_of("--scale", arguments) == "small":
+        recipe = at_small_scale(recipe)
+    return partial(pretrain, settings=recipe)
 
 
 def pretrain(
-    prepared: Annotated[Positional[list[str]], arg(metavar="PREPARED...")],
+    prepared: Prepared,
     /,
     out: Path,
     recipe: Recipe = "small",
@@ -39,24 +40,36 @@ def pretrain(
     settings: Annotated[PretrainRecipe, Inline] = RECIPES["small"],
     hardware: Annotated[Hardware, Inline] = Hardware(),  # noqa: B008
     seed: int = 0,
-    resume: bool = False,
+    resume: Flag = False,
 ) -> None:
     """Pre-train an image encoder on prepared scenes, stage after stage.
 
-    The defaults below are those of the recipe; any of them can be changed. The recipes: paper
-    (stage 1 of Pri3D, then sets); pri3d_view, pri3d_geo, pri3d_view_geo (stage 1 alone);
-    continue_view, continue_geo, continue_view_geo (more of stage 1 in place of sets, Table 10);
-    sets_only; small (View, then sets: minutes on 2 cores); demo (what geoset demo runs).
+    View compares pixels of two views, Geo pixels with points of the surface (both are Pri3D's);
+    sets are the paper's. The defaults below are those of the recipe, and can be changed.
 
-    Example: geoset pretrain prepared --recipe small --out runs/first
+    Recipes:
+        small              View, then sets; a narrow ResNet-18: minutes on 2 cores
+        demo               the same for images of 96x128, as geoset demo runs it
+        paper              View + Geo (5 epochs), then sets (2); ResNet-50, ImageNet
+        pri3d_view         View (5 epochs)
+        pri3d_geo          Geo (5 epochs)
+        pri3d_view_geo     View + Geo (5 epochs)
+        continue_view      View + Geo (5 epochs), then View (2): Table 10
+        continue_geo       View + Geo (5 epochs), then Geo (2)
+        continue_view_geo  View + Geo (5 epochs), then View + Geo (2)
+        sets_only          sets (7 epochs)
 
-    Example: geoset pretrain prepared --recipe paper --model.encoder resnet18 --out runs/paper
+    Examples:
+        geoset pretrain prepared --recipe small --out runs/first
+        geoset pretrain prepared --recipe paper --scale small --out runs/paper-small
+        geoset pretrain prepared --recipe paper --model.encoder resnet18 --out r18
+        geoset pretrain --recipe paper --help
 
     Args:
         prepared: prepared scenes, or folders of them; also URLs, such as s3://bucket/prepared
         out: folder of the run: weights, log, checkpoints
         recipe: what is trained, see above
-        scale: small cuts any recipe down to minutes on 2 cores; full leaves it as it is
+        scale: small cuts the recipe down to minutes on 2 cores; full leaves it as it is
         seed: the same seed gives the same weights
         resume: go on with the run in OUT
     """
@@ -67,34 +80,25 @@ def pretrain(
 
 def demo(
     out: Path = Path("geoset-demo"),
-    workers: int = DEMO.workers,
-    pretrain_steps: int = DEMO.pretrain_steps,
-    rooms: BenchmarkRooms = DEMO.rooms,
+    seed: int = 0,
+    settings: Annotated[DemoSettings, Inline] = DemoSettings(),  # noqa: B008
 ) -> None:
-    """Show on made-up rooms what sets are worth, in minutes.
+    """Show the whole path on made-up rooms, in minutes.
 
-    Makes and prepares rooms, pre-trains on them, and scores a linear layer on the frozen features
-    in other rooms: from scratch, after View, after more View, and after as many steps of sets. The
-    figures, with pictures, are on the page OUT/table-demo.html. Run again to go on where it
-    stopped. For more seeds, steps and rooms: geoset reproduce benchmark.
+    Makes rooms, prepares and pre-trains on them, probes the features on labelled rooms, and writes
+    a page with pictures and figures. Run again to go on where it stopped.
 
     Examples:
         geoset demo
-        geoset demo --workers 4 --out another-demo
+        geoset demo --seed 1 --out another-demo
 
     Args:
         out: folder for everything it makes
-        workers: runs at the same time, a thread each
-        pretrain_steps: of each stage
-        rooms: how many
+        seed: of the networks; the rooms are always the same
     """
-    from geoset.tasks.reproduce import reproduce as run
+    from geoset.tasks.demo import demo as run
 
-    run(
-        "demo",
-        out,
-        settings=replace(DEMO, workers=workers, pretrain_steps=pretrain_steps, rooms=rooms),
-    )
+    print(f"report: {run(out, seed, settings).resolve()}")
 
 
 def reproduce(
@@ -103,24 +107,30 @@ def reproduce(
     out: Path = Path("geoset-reproduce"),
     data: tuple[str, ...] = ("benchmark",),
     settings: Annotated[ReproduceSettings, Inline] = ReproduceSettings(),  # noqa: B008
-    plan: bool = False,
+    plan: Flag = False,
 ) -> None:
-    """Reproduce a table of the paper, or show that its method works, on made-up rooms.
+    """Train and score what a table of the paper compares.
 
-    TABLE is 1 to 10 or 5.2, as in the paper; benchmark: sets against more View, and grouped sets;
-    ablations: other ways past View. The result stands in OUT as Markdown and JSON, beside the
-    published figures. What is done is not done again, for any table; a stopped one goes on by the
-    same command.
+    On the paper's data, or, for everybody, on made-up rooms at small scale.
 
-    Example: geoset reproduce benchmark --seeds 5 --workers 2
+    The result stands in OUT as Markdown, JSON and a page, beside the published figures. What is
+    done is not done again, for any table; a stopped one goes on by the same command.
 
-    Example: geoset reproduce 1 --data scannet=/data/scannet --scale paper --plan
+    Tables:
+        1 to 10, 5.2  as numbered in the paper
+        benchmark     sets against more View, and sets grouped across scenes
+        ablations     other ways past View
+
+    Examples:
+        geoset reproduce benchmark --plan
+        geoset reproduce benchmark --seeds 5 --workers 2
+        geoset reproduce 1 --data scannet=/data/scannet --scale paper --plan
 
     Args:
-        table: which
+        table: which, see above
         out: folder for data, runs and results; use one for all tables
-        data: benchmark = rooms made up here; or scannet=FOLDER (scans/ and scannet_frames_25k/ in
-            it) and nyuv2=FOLDER
+        data: benchmark for rooms made up here; or scannet=FOLDER (with scans/ and
+            scannet_frames_25k/ in it) and nyuv2=FOLDER
         plan: only say what would be run, and how long it may take
     """
     from geoset.tasks.reproduce import reproduce as run

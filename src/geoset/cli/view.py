@@ -1,31 +1,28 @@
 """The command that opens prepared scenes in the browser."""
 
 from pathlib import Path
-from typing import Annotated
 
-from tyro.conf import Positional, arg
+from geoset.cli.options import Prepared
 
 
 def view(
-    prepared: Annotated[Positional[list[str]], arg(metavar="PREPARED...")],
+    prepared: Prepared,
     /,
     model: Path | None = None,
     out: Path = Path("labels"),
     port: int = 8080,
     host: str = "localhost",
 ) -> None:
-    """Show prepared scenes in the browser, and make first labels by naming sets.
+    """Show prepared scenes in the browser, and name sets as labels.
 
     The surface in colours of images, sets, groups, names, or a network's features; the cameras,
     their images and pairs. A shift-click gives a set a name; the export is what geoset finetune
-    segmentation --data reads.
-    Needs pip install 'geoset[view]'.
+    segmentation --data reads. Needs pip install 'geoset[view]'.
 
-    Example: geoset view prepared --model runs/first
-
-    Example: geoset view prepared --out my_labels
-
-    Example: ssh -L 8080:localhost:8080 SERVER geoset view prepared
+    Examples:
+        geoset view prepared --model runs/first
+        geoset view prepared --out my_labels
+        ssh -L 8080:localhost:8080 SERVER geoset view prepared
 
     Args:
         prepared: prepared scenes, or folders of them; also URLs

@@ -39,13 +39,13 @@ class InstanceSettings:
     protocol: Literal["pri3d", "strict"] = "strict"
     """what counts: pri3d as published, or strict; results say which"""
     backbone: str = "resnet50"
-    """backbone, unless the file of weights says which: resnet18, or another of growing strides"""
+    """encoder, unless the file of weights says which: resnet18, or another of growing strides"""
     width: float = 1.0
     """factor on the width of a ResNet and of the heads, unless the file of weights says which"""
     encoder: str = "imagenet"
-    """what the encoder starts from: scratch, imagenet, or a file of weights"""
+    """what the encoder starts from: scratch, imagenet, or a run or file of weights"""
     freeze: bool = True
-    """of a ResNet that does not start from scratch: keep its BatchNorm, stem and first stage"""
+    """keep BatchNorm, stem and first stage of a ResNet that does not start from scratch"""
     steps: int = 90_000
     """batches to train for"""
     batch: int = 16
@@ -55,17 +55,17 @@ class InstanceSettings:
     optimizer: OptimizerSettings = _SGD
     """update rule and schedule"""
     sizes: tuple[int, ...] = (640, 672, 704, 736, 768, 800)
-    """short sides that images are scaled to, one drawn for each; evaluated at the last"""
+    """short sides in pixels that images are scaled to, one drawn for each; evaluated at the last"""
     max_size: int = 1333
-    """of the long side; takes precedence"""
+    """longest that the long side may become, in pixels; takes precedence"""
     regions: int = 32
     """proposals of an image that the heads learn from"""
     flip: bool = True
     """mirror half of the images"""
     snapshots: int = 10
-    """how many weights along the way are compared on the validation data, for pri3d"""
+    """for the protocol pri3d: how many weights along the way are tried on the validation data"""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """number format of the forward pass"""
+    """number format of the forward pass; 16 bits take half the memory"""
 
     def __post_init__(self) -> None:
         require(

@@ -12,15 +12,15 @@ class DataSettings:
     """Labelled images; the layout is detected."""
 
     data: Path
-    """a folder (ScanNet's frames_25k, rooms, images/ and labels/, COCO) or NYUv2's .mat"""
+    """folder (scannet_frames_25k, images/ and labels/, COCO, made-up rooms) or NYUv2's .mat"""
     val_data: Path | None = None
     """what is scored on, if it lies elsewhere; none = the val split of DATA"""
     share: float = 1.0
-    """first part of the training images, by whole scenes: 0.2 is 20 %"""
+    """share of the training images to learn from, the first by whole scenes: 0.2 is 20 %"""
     train_list: Path | None = None
-    """scenes or images to learn from, a name a line; none = the list beside the data"""
+    """file that names scenes or images to learn from, one a line; none = the list beside DATA"""
     val_list: Path | None = None
-    """scenes or images to be scored on; none = the list beside the data"""
+    """file that names scenes or images to be scored on; none = the list beside DATA"""
     nyu_classes: Literal[13, 40] = 13
     """how many classes NYUv2's labels are mapped to"""
 

@@ -16,9 +16,9 @@ class LayerSettings:
     """Which layers to add; one of threshold, labels and images."""
 
     threshold: tuple[float, ...] = ()
-    """over-segment at these values of k: layers geometric-K"""
+    """over-segment at these values of k (larger gives larger sets): layers geometric-K"""
     min_vertices: int = 20
-    """of the over-segmentation; another value than 20 becomes part of the name: geometric-K-N"""
+    """for --threshold: smaller sets are merged into a neighbour; if not 20, geometric-K-N"""
     labels: Path | None = None
     """folder of <scene>.npy, one integer a vertex of the prepared surface or of the scan's mesh"""
     images: Literal["semantic", "instance"] | None = None
@@ -26,7 +26,7 @@ class LayerSettings:
     name: str | None = None
     """what the layer is called; labels need one, images have the default semantic or instance"""
     scope: Literal["scene", "global"] | None = None
-    """of labels: do ids mean the same in every scene (global), or nothing elsewhere (scene)"""
+    """for --labels: an id means the same in every scene (global), or nothing elsewhere (scene)"""
 
     def __post_init__(self) -> None:
         given = [key for key in ("threshold", "labels", "images") if getattr(self, key)]
@@ -56,19 +56,17 @@ class GroupSettings:
     """Which sets of different scenes are alike."""
 
     by: str = "geometry"
-    """geometry: clusters of height, slope and extents; features:CKPT: clusters of a network's mean
-    features; layer:NAME: the label in another layer; file:FOLDER: <scene>.npy, one integer a set;
-    random: the sizes of geometry with labels shuffled, for comparison"""
+    """what is alike: geometry, features:CKPT, layer:NAME, file:FOLDER or random"""
     name: str | None = None
     """what the grouping is called; none = by, without what follows the colon"""
     layer: str = "geometric"
     """the layer whose sets are grouped"""
     count: int = 60
-    """how many clusters (geometry, features and random)"""
+    """how many clusters, for geometry, features and random"""
     seed: int = 0
-    """of the clustering and of the shuffling"""
+    """seed of the clustering and of the shuffling"""
     up: tuple[float, float, float] | None = None
-    """direction against gravity in the scans' coordinates; none = found from each surface"""
+    """direction against gravity in the scans, such as 0 0 1; none = found from each surface"""
 
     def __post_init__(self) -> None:
         kind, _, argument = self.by.partition(":")

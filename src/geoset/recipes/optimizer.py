@@ -12,25 +12,25 @@ class OptimizerSettings:
     """The optimizer of a stage and its schedule; the defaults are those of Pri3D."""
 
     kind: Literal["sgd", "adamw"] = "sgd"
-    """Update rule. AdamW takes its betas from torch, and neither momentum nor dampening."""
+    """update rule; adamw takes its betas from torch, and neither momentum nor dampening"""
     lr: float = 0.1
-    """Highest learning rate; the schedule lowers it."""
+    """highest learning rate; the schedule lowers it"""
     momentum: float = 0.9
-    """Momentum of SGD."""
+    """momentum of SGD"""
     dampening: float = 0.1
-    """Dampening of SGD's momentum."""
+    """dampening of SGD's momentum"""
     weight_decay: float = 0.0
-    """Weight decay, on all parameters."""
+    """weight decay, on all parameters"""
     schedule: Literal["poly", "cosine", "steps", "constant"] = "poly"
-    """How the learning rate falls until the stage ends."""
+    """how the learning rate falls from its highest to the end of training, or of the stage"""
     falls: tuple[float, ...] = (2 / 3, 8 / 9)
-    """Of the schedule steps: shares of the stage after which the rate falls to a tenth."""
+    """for the schedule steps: shares of the training after which the rate falls to a tenth"""
     power: float = 0.9
-    """Power of the polynomial schedule."""
+    """for the schedule poly: its power"""
     warmup: int = 0
-    """Steps over which the learning rate also rises linearly from near 0."""
+    """steps at the beginning over which the learning rate rises linearly from near 0"""
     batchnorm_decay: bool = False
-    """Let the momentum of BatchNorm fall during a stage, as in Pri3D."""
+    """let the momentum of BatchNorm fall with the training, as in Pri3D"""
 
     def __post_init__(self) -> None:
         for name in ("kind", "schedule"):
@@ -59,21 +59,21 @@ class Photometric:
     """How strongly images are changed; the defaults are those of Pri3D and of the paper."""
 
     jitter_probability: float = 0.8
-    """Share of the images whose brightness, contrast, saturation and hue change."""
+    """share of the images whose brightness, contrast, saturation and hue change"""
     brightness: float = 0.4
-    """Brightness factor, drawn from [1 - this, 1 + this]."""
+    """brightness factor, drawn from [1 - this, 1 + this]"""
     contrast: float = 0.4
-    """Contrast factor, drawn from [1 - this, 1 + this]."""
+    """contrast factor, drawn from [1 - this, 1 + this]"""
     saturation: float = 0.4
-    """Saturation factor, drawn from [1 - this, 1 + this]."""
+    """saturation factor, drawn from [1 - this, 1 + this]"""
     hue: float = 0.1
-    """Hue shift in turns, drawn from [-this, this]."""
+    """hue shift in turns (1 = 360 degrees), drawn from [-this, this]"""
     grayscale_probability: float = 0.2
-    """Share of the images that lose their colour."""
+    """share of the images that lose their colour"""
     blur_probability: float = 0.5
-    """Share of the images that are blurred."""
+    """share of the images that are blurred"""
     blur_sigma: tuple[float, float] = (0.1, 2.0)
-    """Range of the Gaussian's sigma, in pixels."""
+    """lowest and highest sigma of the Gaussian blur, in pixels"""
 
     def __post_init__(self) -> None:
         for name in ("jitter", "grayscale", "blur"):

@@ -10,17 +10,17 @@ class FusionSettings:
     """How depth becomes a surface."""
 
     voxel_size: float = 0.03
-    """edge of a voxel in metres; about the spacing of the surface's vertices"""
+    """edge of a voxel in metres, about the spacing of the surface's vertices"""
     max_depth: float = 5.0
-    """metres beyond which depth is not trusted"""
+    """depth beyond this is not trusted, in metres"""
     truncation: float = 4.0
     """band around the surface, in voxels, inside which distances are kept"""
     smoothing_steps: int = 5
     """rounds of normal-preserving smoothing; 0 leaves the sensor's noise in the surface"""
     min_component: int = 100
-    """connected pieces with fewer vertices are specks and left out"""
+    """connected pieces with fewer vertices than this are specks and left out"""
     max_megabytes: int = 600
-    """memory for the field; a place too large for it is fused with larger voxels"""
+    """memory for the field in MB; a place too large for it is fused with larger voxels"""
 
     def __post_init__(self) -> None:
         for name in ("voxel_size", "max_depth", "truncation", "max_megabytes"):
@@ -34,19 +34,19 @@ class PrepareSettings:
     """How scans become prepared scenes."""
 
     image_size: tuple[int, int] = (240, 320)
-    """height and width of stored images; others are scaled to cover it and centre-cropped"""
+    """height and width of stored images, in pixels; scans' are scaled to cover it and cropped"""
     frame_step: int | None = None
     """take every N-th usable frame; none = 25 for a recording at full rate, 1 for others"""
     threshold: float = 0.01
     """k of the over-segmentation: larger gives larger sets"""
     min_vertices: int = 20
-    """sets with fewer vertices are merged into a neighbour"""
+    """sets with fewer vertices than this are merged into a neighbour"""
     min_overlap: float = 0.30
-    """share of common surface from which two frames are a pair"""
+    """share of common surface, 0 to 1, from which two frames are a pair"""
     max_pairs_per_scene: int | None = None
     """at most this many pairs a scene, drawn evenly; none = all"""
     max_pair_residual: float | None = 0.05
-    """metres of median disagreement in depth above which a pair is left out; none = keep all"""
+    """a pair whose depths disagree by more, median in metres, is left out; none = keep all"""
     fill_holes: bool = False
     """where the sensor has no depth, believe the surface (black and glass things)"""
     depth_edges: bool = False

@@ -21,7 +21,7 @@ class ModelSettings:
     width: float = 1.0
     """factor on the width of a ResNet; below 1 for training on a CPU"""
     weights: str = "scratch"
-    """what it starts from: scratch, imagenet, or a file of weights"""
+    """what the network starts from: scratch, imagenet, or a file of weights"""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class GeoSettings:
     matches: Literal["visible", "projection"] = "visible"
     """which voxel a pixel sees: by the vertex map, or by Pri3D's projection within 0.2 m"""
     samples: int = 1024
-    """distinct voxels drawn a view"""
+    """distinct voxels drawn a view for the Geo loss"""
     voxel_size: float = 0.02
-    """edge in metres of the cells that the 3D network sees the surface in"""
+    """edge of the cells that the 3D network sees the surface in, in metres"""
     channels: int = 64
-    """of the space in which pixels and points are compared"""
+    """channels of the features by which pixels and points are compared"""
     width: float = 1.0
     """factor on the width of the 3D network; below 1 for training on a CPU"""
 
@@ -95,31 +95,31 @@ class PretrainRecipe:
     accumulate: int = 1
     """parts that each device takes its share of a step in; sets are compared within a part"""
     temperature: float = 0.4
-    """of the InfoNCE losses"""
+    """temperature of the InfoNCE losses"""
     pixel_samples: int = 1024
-    """matched pixels drawn a pair for the view loss"""
+    """matched pixels drawn a pair for the View loss"""
     geo: GeoSettings = field(default_factory=GeoSettings)
     """the loss between pixels and points"""
     min_pixels: int = 1
-    """pixels a set must have in both views to count"""
+    """pixels that a set must have in both views to count"""
     aggregation: Literal["mean", "random_pixel"] = "mean"
-    """how the pixels of a set become one feature (random_pixel: Sec. 5.2)"""
+    """how the pixels of a set become one feature: their mean, or one of them (Sec. 5.2)"""
     keys: Literal["other_view", "both_views"] = "other_view"
-    """which projections a set is compared with"""
+    """a set of a view is compared with those of the other view alone, or of both"""
     negatives: Literal["batch", "pair"] = "batch"
     """compare with the sets of the whole step, on all devices, or of the same pair alone"""
     layers: tuple[str, ...] = ("geometric",)
     """which labellings of the surface are the sets: one loss each"""
     layer_weights: tuple[float, ...] = ()
-    """weights of their mean; none = all alike"""
+    """weights of the layers' losses in their mean; none = all alike"""
     groups: str | None = None
-    """a grouping made by geoset group: sets of one group attract each other"""
+    """name of a grouping made by geoset group: sets of one group attract each other"""
     heldout_every: int | None = None
     """keep every N-th frame of a scene (0, N, 2N, ...) out of all pairs, to evaluate on"""
     augmentation: Photometric = field(default_factory=Photometric)
     """colour changes, drawn for each view on its own"""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """number format of the forward pass"""
+    """number format of the forward pass; 16 bits take half the memory"""
 
     def __post_init__(self) -> None:
         names = [stage.name for stage in self.stages]
@@ -155,15 +155,15 @@ class Hardware:
     """What a run trains on; it does not change what is trained."""
 
     accelerator: str = "auto"
-    """cpu, gpu or auto"""
+    """cpu, gpu or auto, which is a GPU if there is one"""
     devices: int = 1
     """how many of them on a machine"""
     nodes: int = 1
-    """machines; each starts the same command, as torchrun and SLURM do"""
+    """how many machines; each starts the same command, as torchrun and SLURM do"""
     workers: int = 1
     """processes that load data, for each device"""
     checkpoint_seconds: float = 60.0
-    """seconds between checkpoints, what a kill can cost at most"""
+    """seconds from one checkpoint to the next: what a kill can cost at most"""
     compile: bool = False
     """translate the network by torch.compile: minutes at first, then faster steps on a GPU"""
 

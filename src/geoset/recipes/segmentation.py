@@ -40,14 +40,13 @@ class SegmentationSettings:
     protocol: Literal["pri3d", "strict"] = "strict"
     """what counts: pri3d as published, or strict; results say which"""
     backbone: str = "resnet50"
-    """resnet18, or any other of timm, unless the file of weights says which"""
+    """encoder, unless the file of weights says which: resnet18, or any other of timm"""
     width: float = 1.0
     """factor on the width of a ResNet and of the decoder, unless the file of weights says which"""
     out_channels: int | None = None
-    """of a unet's decoder, unless the file of weights says which; none = as in pre-training: 128
-    for resnet50, 32 for resnet18, times width"""
+    """of a unet's decoder, unless the weights say which; none = as geoset pretrain's"""
     encoder: str = "imagenet"
-    """what it starts from: scratch, imagenet, or a run or file of weights"""
+    """what the encoder starts from: scratch, imagenet, or a run or file of weights"""
     epochs: float | None = 80
     """passes over the images; or give steps"""
     steps: int | None = None
@@ -55,19 +54,19 @@ class SegmentationSettings:
     batch: int = 8
     """images a step, over all devices"""
     size: tuple[int, int] = (240, 320)
-    """height and width that images and labels are brought to, in training and evaluation"""
+    """height and width in pixels that images and labels are brought to, also in evaluation"""
     augmentation: Literal["none", "flip_blur"] = "none"
-    """flip_blur: mirror half of the images, blur half of them"""
+    """none, or flip_blur: mirror half of the images, blur half of them"""
     optimizer: OptimizerSettings = _UNET_SGD
     """update rule and schedule"""
     encoder_lr_factor: float = 1.0
-    """the encoder learns at this times the learning rate"""
+    """factor on the learning rate of the encoder"""
     auxiliary_weight: float = 0.4
-    """of the loss of the auxiliary head, for pspnet"""
+    """for pspnet: weight of the loss of its auxiliary head"""
     snapshots: int = 10
-    """how many weights along the way are compared on the validation data, for pri3d"""
+    """for the protocol pri3d: how many weights along the way are tried on the validation data"""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """number format of the forward pass in training"""
+    """number format of the forward pass in training; 16 bits take half the memory"""
 
     def __post_init__(self) -> None:
         require(
