@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 import geoset
+from geoset.recipes.methods import METHODS
 
 
 def main(report: Path) -> None:
@@ -28,11 +29,12 @@ def main(report: Path) -> None:
         began = time.monotonic()
         subprocess.run(["geoset", "demo", "--out", str(out)], check=True)
         demo = time.monotonic() - began
-        results = json.loads((out / "results.json").read_text())
+        results = json.loads((out / "table-demo.json").read_text())
+    (classes,) = results["classes"]
     rows = "\n".join(
-        f"| {name} | {100 * score['miou']:.1f} | {100 * score['miou_shown']:.1f} "
-        f"| {100 * score['miou_flush']:.1f} | {100 * score['pixel_accuracy']:.1f} |"
-        for name, score in results["scores"].items()
+        f"| {METHODS[row].title} | {cell['mean']:.1f} | {classes[row]['shown'][0]:.1f} "
+        f"| {classes[row]['flush'][0]:.1f} |"
+        for row, (cell,) in results["rows"].items()
     )
     durations = "\n".join(line for line in slow.stdout.splitlines() if "s call" in line)
     report.write_text(
@@ -51,12 +53,10 @@ Python {platform.python_version()}, torch {torch.__version__}, {os.cpu_count()} 
 
 ## Demo
 
-{demo:.0f} s in all: {", ".join(f"{name} {s:.0f} s" for name, s in results["seconds"].items())}.
+{demo:.0f} s in all. Frozen linear probe in other rooms, %, one seed:
 
-Frozen linear probe on held-out rooms, %, seed {results["seed"]}:
-
-| features | mIoU | classes geometry shows | flush classes | pixel accuracy |
-|---|---|---|---|---|
+| features | mIoU | classes geometry shows | flush classes |
+|---|---|---|---|
 {rows}
 """
     )
