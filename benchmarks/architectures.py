@@ -6,7 +6,8 @@ Made-up rooms: 36 to pre-train on (400 steps of View, 800 of sets), 24 others to
 images each, and 32 others to be scored on. A seed is one of pre-training and of fine-tuning alike,
 so a row differs from the one above it in the weights it starts from, and in nothing else. Prints
 mean and standard deviation over the seeds, and the paired difference from scratch. A run that was
-stopped goes on; with several processes, give each its own seeds first, then all seeds for the table.
+stopped goes on; with several processes, give each its own seeds first, then all seeds for the
+table.
 """
 
 import argparse
