@@ -23,7 +23,7 @@ from geoset.tasks.prepare import prepare
 
 ROOM_SIZE = (RoomSettings().height, RoomSettings().width)
 PAPER_SIZE = (240, 320)
-FIRST_SEED = 100_000  # of the benchmark's rooms: those of the demonstration are below
+FIRST_SEED = 100_000  # of the rooms: those of trials and examples are below
 SEED_STRIDE = 10_000  # between the rooms of one purpose and the next: no room serves two
 
 
