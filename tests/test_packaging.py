@@ -17,6 +17,22 @@ from documented import at_tiny_scale
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 VERSIONS = ("3.11", "3.12", "3.13")
+MAKE_ROOMS = """
+from pathlib import Path
+from geoset.scans.rooms import RoomSettings, write_room
+for split, seed in (("train", 0), ("val", 1)):
+    write_room(f"rooms/room{seed}", seed, RoomSettings(frames=4))
+    Path(f"rooms/{split}.txt").write_text(f"room{seed}")
+"""
+COMMANDS = (
+    "geoset inspect rooms",
+    "geoset prepare rooms prepared --image-size 96 128",
+    "geoset pretrain prepared --out runs/first",
+    "geoset finetune segmentation --data rooms --encoder runs/first --out runs/segmenter",
+    "geoset evaluate runs/segmenter --data rooms",
+    "geoset predict runs/segmenter rooms/room1/color --out predictions",
+    "geoset export runs/first --to timm --out exported",
+)
 SHIPPED = ("pyproject.toml", "README.md", "LICENSE", "src", "tests", "docs", "examples")
 
 
@@ -62,36 +78,76 @@ def test_contents_of_the_sdist(built):
     assert {"pyproject.toml", "LICENSE", "src/geoset/py.typed"} <= names
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("version", VERSIONS)
-def test_wheel_alone_in_an_empty_environment(version, built, tmp_path):
-    """From outside the source; the demo prepares, trains and scores, and then its run exports."""
+@pytest.fixture(scope="module", params=VERSIONS)
+def installed(request, built, tmp_path_factory):
+    """Call a program of an environment that holds the wheel alone, outside of the source."""
     (wheel,) = built.glob("*.whl")
+    folder = tmp_path_factory.mktemp("installed")
     environment = {
         key: value
         for key, value in os.environ.items()
         if key not in ("PYTHONPATH", "VIRTUAL_ENV") and not key.startswith("PYTEST")
     }
     interpreter = subprocess.run(
-        ["uv", "python", "find", "--no-project", "--no-python-downloads", version],
+        ["uv", "python", "find", "--no-project", "--no-python-downloads", request.param],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
+        cwd=folder,
     )
     if interpreter.returncode:
-        pytest.skip(f"no Python {version} here")
-    home = {"cwd": tmp_path, "env": environment}
-    call("uv", "venv", "--quiet", "--python", interpreter.stdout.strip(), "venv", **home)
-    programs = tmp_path / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
-    call("uv", "pip", "install", "--quiet", "--python", programs / "python", wheel, **home)
-    where = call(programs / "python", "-c", "import geoset; print(geoset.__file__)", **home)
-    assert Path(where).is_relative_to(tmp_path)
-    assert call(programs / "geoset", "--version", **home).strip() == PROJECT["version"]
-    assert "prepare" in call(programs / "geoset", "--help", **home)
-    call(programs / "geoset", *at_tiny_scale("geoset demo")[1:], **home)
-    assert (tmp_path / "geoset-demo/report.html").is_file()
-    run = next(tmp_path.glob("geoset-demo/**/model.safetensors")).parent
-    call(programs / "geoset", "export", run, "--to", "timm", "--out", "exported", **home)
+        pytest.skip(f"no Python {request.param} here")
+    programs = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
+
+    def use(program, *words):
+        return call(programs / program, *words, cwd=folder, env=environment)
+
+    call("uv", "venv", "--quiet", "--python", interpreter.stdout.strip(), folder / "venv")
+    call("uv", "pip", "install", "--quiet", "--python", programs / "python", wheel, cwd=folder)
+    assert f"Python {request.param}." in use("python", "--version")
+    assert Path(use("python", "-c", "import geoset; print(geoset.__file__)")).is_relative_to(folder)
+    yield folder, use
+    shutil.rmtree(folder / "venv")  # gigabytes
+
+
+@pytest.mark.slow
+def test_wheel_says_what_it_is(installed):
+    _, use = installed
+    assert use("geoset", "--version").strip() == PROJECT["version"]
+    assert "prepare" in use("geoset", "--help")
+
+
+@pytest.mark.slow
+def test_demo_of_the_wheel(installed):
+    folder, use = installed
+    use(*at_tiny_scale("geoset demo"))
+    assert (folder / "geoset-demo/report.html").is_file()
+
+
+@pytest.mark.slow
+def test_commands_of_the_wheel(installed):
+    """From scans to label images, each step by its command."""
+    folder, use = installed
+    use("python", "-c", MAKE_ROOMS)
+    for command in COMMANDS:
+        use(*at_tiny_scale(command))
+    assert list((folder / "predictions").glob("*.labels.png"))
+    assert (folder / "exported/README.md").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", VERSIONS)
+def test_extras_resolve(version, built, tmp_path):
+    (wheel,) = built.glob("*.whl")
+    names = ",".join(PROJECT["optional-dependencies"])
+    wanted = tmp_path / "requirements.in"
+    wanted.write_text(f"geoset[{names}] @ {wheel.as_uri()}\n")
+    found = call(
+        "uv", "pip", "compile", "--quiet", "--no-annotate", "--no-header",
+        "--python-version", version, "--only-binary", ":all:", wanted, cwd=tmp_path,
+    )  # fmt: skip
+    for extra in PROJECT["optional-dependencies"].values():
+        for requirement in extra:
+            assert re.search(rf"^{re.split('[>=<]', requirement)[0]}==", found, re.MULTILINE)
 
 
 def test_versions_agree():
