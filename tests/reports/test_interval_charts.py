@@ -57,3 +57,14 @@ def test_a_panel_for_each_score_and_filled_dots_for_what_is_significant():
     assert words.count("view") == words.count("sets") == 1  # beside the first panel
     assert len(re.findall(r"<use [^>]*fill: #ffffff; stroke: #7a8496", svg)) == 2
     assert len(re.findall(r"<use [^>]*fill: #2f6fde; stroke: #2f6fde", svg)) >= 1
+
+
+def test_published_figures_are_dashed_beside_ours():
+    ours = [cell(10) | {"published": 51.5}, cell(12)]
+    svg = score_lines([0.2, 1.0], {"sets": ours, "scratch": [cell(5), cell(6)]})
+    words = re.findall(r"<!-- (.*?) -->", svg)
+    assert "sets, published" in words
+    assert "scratch, published" not in words
+    plain = score_lines([0.2, 1.0], {"sets": [cell(10), cell(12)]})
+    assert "stroke-dasharray" not in plain
+    assert "stroke-dasharray" in svg

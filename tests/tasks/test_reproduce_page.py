@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,6 @@ from geoset.recipes.tables import TABLES, Column, Table, Task
 from geoset.tasks import reproduce_page
 from geoset.tasks.reproduce_page import write_page
 from geoset.tasks.reproduce_results import collect, write_results
-from geoset.tasks.reproduce_words import compared_at, difference_in_words, lead, not_run
 from geoset.tasks.segmentation import build_segmenter
 
 CLASSES = ("wall", "door")
@@ -58,6 +58,7 @@ class Sources:
     """Those of `reproduce_data`, without files."""
 
     size = (96, 128)
+    prepared = Path("nowhere")
 
     def open(self, name, share=1.0):
         return Made(), Made()
@@ -82,6 +83,7 @@ def out(tmp_path, monkeypatch):
     encoder = tmp_path / "encoders" / "small" / "view" / "seed-0"
     encoder.mkdir(parents=True)
     steps = [{"step": k, "stage": "view", "view/chance": 1 / k, "step_s": 0.5} for k in (1, 2)]
+    (encoder / "cost.json").write_text('{"seconds": 12.5, "peak_mb": 1300}')
     (encoder / "log.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
     (encoder / "model.safetensors").touch()
     run = {"versions": {"torch": "2.9"}, "hardware": {"device": "abacus"}}
@@ -104,10 +106,13 @@ def test_everything_is_on_one_page_that_fetches_nothing(out):
     assert not re.search(r"<script|<link|(src|href)=['\"](?!data:|#)", text)
     assert "<td>7.5 ± 6.4 (2)</td>" in text
     assert "<td>not run [61.3]</td>" in text
-    assert "better by 2.0 ± 0.0: more than chance" in text
-    assert "Not run: from scratch (half 0 of 2 seeds, all 0 of 2 seeds);" in text
-    assert "MoCoV2." in text
-    assert "no pre-training to compare" in text
+    assert "<td>+2.0 ± 0.0 (2), better</td>" in text
+    assert "<li>probe, better: &#x27;Pri3D (View)&#x27; +2.0 ± 0.0.</li>" in text
+    assert "Not run: from scratch (half, all); Pri3D (View) (half, all); MoCoV2." in text
+    assert "The baseline has no pre-training: steps and compute are not alike." in text
+    assert "<td>12 s, 1.3 GB (1)</td>" in text
+    assert "not measured" in text
+    assert text.index("What came out") < text.index("Scores") < text.index("How it was made")
     assert "abacus" in text
     assert "Without pictures: scannet is needed for this table" in text
     assert (out / "table-made-labels.svg").is_file()
@@ -118,6 +123,7 @@ def test_everything_is_on_one_page_that_fetches_nothing(out):
 def test_a_page_is_made_again_only_if_results_or_pictures_are_missing(out, monkeypatch):
     asked = []
     monkeypatch.setattr(reproduce_page, "draw_predictions", lambda *_: None)
+    monkeypatch.setattr(reproduce_page, "frozen_features", lambda *_: {"view": None})
     monkeypatch.setattr(
         reproduce_page, "draw_features", lambda *_: asked.append(1) or Image.new("RGB", (8, 8))
     )
@@ -144,66 +150,3 @@ def test_pictures_of_networks(out):
     predictions = Image.open(out / "table-made-predictions.png")
     assert predictions.width == 3 * tile + 4  # image, ground truth, scratch
     assert Image.open(out / "table-made-features.png").width == 2 * tile + 4
-
-
-CELL = {"n": 3, "mean": 9.0, "margin": 1.0}
-
-
-@pytest.mark.parametrize(
-    ("n", "mean", "margin", "significant", "words"),
-    [
-        (3, 1.84, 0.9, True, "better by 1.8 ± 0.9: more than chance"),
-        (3, -1.84, 0.9, True, "worse by 1.8 ± 0.9: more than chance"),
-        (3, 0.4, 1.2, False, "+0.4 ± 1.2: not to be told apart with 3 seeds"),
-        (1, 2.5, None, None, "+2.5: one seed, not to be told from chance"),
-        (0, None, None, None, "no seed in common"),
-    ],
-)
-def test_differences_in_words(n, mean, margin, significant, words):
-    better = {"n": n, "mean": mean, "margin": margin, "significant": significant}
-    assert difference_in_words(CELL | {"better": better}) == words
-
-
-def test_what_was_not_run_has_no_difference():
-    assert difference_in_words({"n": 0, "better": {"n": 0}}) == "not run"
-
-
-def results_of(**rows):
-    settings = {"seeds": 3, "scale": "paper"}
-    columns = ["probe", "fine-tuned"]
-    return {"rows": rows, "columns": columns, "settings": settings, "baseline": "scratch"}
-
-
-def test_the_lead_counts_what_is_more_than_chance():
-    yes, no = ({"n": 3, "mean": m, "significant": s} for m, s in ((-2.0, True), (9.0, False)))
-    results = results_of(scratch=[CELL, CELL], view=[CELL | {"better": yes}, CELL | {"better": no}])
-    expected = (
-        "1 of 2 differences from 'from scratch' are more than chance. Worse: Pri3D (View) (probe)."
-    )
-    assert lead(results) == expected
-
-
-def test_the_lead_without_the_baseline():
-    none = CELL | {"better": {"n": 0, "mean": None, "margin": None, "significant": None}}
-    results = results_of(scratch=[CELL, CELL], view=[none, none])
-    assert lead(results) == "Nothing to compare with 'from scratch' has been run."
-
-
-def test_missing_seeds_are_counted():
-    few, none = CELL | {"n": 1}, CELL | {"n": 0}
-    results = results_of(scratch=[CELL, CELL], view=[CELL, few], geo=[none, none])
-    assert not_run(results) == ["Pri3D (View) (fine-tuned 1 of 3 seeds)", "Pri3D (Geo)"]
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "words"),
-    [
-        ((800, 104.0), (800, 100.0), "equal steps, equal compute"),
-        ((800, 106.0), (800, 100.0), "equal steps, more compute"),
-        ((400, 60.0), (800, 100.0), "fewer steps, less compute"),
-        ((801, None), (800, 100.0), "more steps"),
-        ((800, 60.0), (0, None), "no pre-training to compare"),
-    ],
-)
-def test_equal_steps_are_not_equal_compute(ours, theirs, words):
-    assert compared_at(ours, theirs) == words

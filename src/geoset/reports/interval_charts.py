@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Cell = Mapping[str, float | None]
-"""Has "mean" and "margin", the half width of its interval; None = not run, not known."""
+"""Has "mean" and "margin", the half width of its interval; None = not run, not known.
+
+May have "published", a figure to compare with."""
 
 MARKERS = "osD^vP*Xph"
 ACCENT, FAINT = "#2f6fde", "#7a8496"
@@ -20,9 +22,11 @@ def score_lines(
 ) -> str:
     """Draw scores against the share of labels, a line a method (Fig. 3); return an SVG element.
 
+    Dashed in the same colour: what was published.
+
     shares: of the labels, 1 = all; lines: for each share a cell, those that were not run left out
     """
-    figure = _figure(6.4, 3.8)
+    figure = _figure(6.4, 4.2)
     axes = figure.subplots()
     step = min(0.9, 8 / max(1, len(lines)))  # in %: beside each other, intervals can be seen
     for k, (name, cells) in enumerate(lines.items()):
@@ -40,6 +44,20 @@ def score_lines(
                 markersize=5,
                 lw=1.6,
                 capsize=3,
+            )
+        published = [
+            (share, c["published"])
+            for share, c in zip(shares, cells, strict=True)
+            if c.get("published")
+        ]
+        if published:
+            axes.plot(
+                [100 * share for share, _ in published],
+                [score for _, score in published],
+                label=f"{name}, published",
+                color=f"C{k}",
+                ls="--",
+                lw=1.2,
             )
     axes.set_xticks([100 * share for share in shares])
     axes.set_xlabel("labelled images, %")

@@ -1,8 +1,9 @@
-"""Tables from what the runs have scored: means, intervals, differences, published figures."""
+"""What the runs of a table have scored, and what they took: as JSON, and as Markdown."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,22 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 import geoset
-from geoset.evaluation.intervals import mean_and_margin
 from geoset.files import atomic_write
-from geoset.recipes.methods import METHODS
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import TABLES, Column, Table
+from geoset.tasks.reproduce_cells import scored, summary, trained
 from geoset.tasks.reproduce_classes import class_scores
-from geoset.tasks.reproduce_jobs import CONFUSIONS, SCORE, Encoder, Score, is_done
-from geoset.training.log import read_log
+from geoset.tasks.reproduce_cost import costs
+from geoset.tasks.reproduce_jobs import CONFUSIONS, SCORE
+from geoset.tasks.reproduce_sections import as_markdown, sections
+
+ALSO_COMPARED = {
+    "benchmark": (
+        "view_sets",
+        ("view_groups_geometry", "view_groups_random", "view_groups_truth"),
+    )
+}
+"""By table: rows that a second question is about, and the row that they are compared with."""
 
 
 def collect(name: str, out: Path, settings: ReproduceSettings) -> dict[str, Any]:
@@ -26,14 +35,16 @@ def collect(name: str, out: Path, settings: ReproduceSettings) -> dict[str, Any]
     cells = {
         row: [_cell(row, column, out, settings) for column in table.columns] for row in table.rows
     }
-    base = cells[table.baseline]
-    for row, found in cells.items():
-        for cell, reference in zip(found, base, strict=True):
-            if row != table.baseline:
-                cell["better"] = _difference(cell["seeds"], reference["seeds"])
+    for row in table.rows:
+        if row != table.baseline:
+            for cell, found in zip(
+                cells[row], _differences(cells, row, table.baseline), strict=True
+            ):
+                cell["better"] = found
     for row, figures in table.published.items():
         for cell, figure in zip(cells[row], figures, strict=True):
             cell["published"] = figure
+    other, asked = ALSO_COMPARED.get(name, (None, ()))
     return {
         "table": name,
         "title": table.title,
@@ -43,127 +54,76 @@ def collect(name: str, out: Path, settings: ReproduceSettings) -> dict[str, Any]
         "metrics": [column.metric for column in table.columns],
         "baseline": table.baseline,
         "rows": cells,
+        "also": {"baseline": other, "rows": {r: _differences(cells, r, other) for r in asked}},
         "classes": [_classes(table, column, out, settings) for column in table.columns],
-        "seconds": {row: _training_seconds(row, out, settings) for row in table.rows},
+        "cost": costs(table, out, settings),
+        "made": _made(table, out, settings),
     }
 
 
 def _cell(row: str, column: Column, out: Path, settings: ReproduceSettings) -> dict[str, Any]:
     """Return a cell: the figure of each seed that was run, and their mean and margin."""
-    seeds = {}
-    for seed in range(settings.seeds):
-        job = Score(column.task, encoder_of(row, column.task.backbone, seed, settings))
-        if is_done(job, out):
-            scores = json.loads((job.folder(out) / SCORE).read_text())["scores"]
-            seeds[str(seed)] = round(scores[column.metric], 3)
+    seeds = {
+        str(seed): round(_read(job.folder(out) / SCORE)["scores"][column.metric], 3)
+        for seed, job in scored(row, column.task, out, settings).items()
+    }
     return {"seeds": seeds, **summary(list(seeds.values()))}
+
+
+def _differences(
+    cells: Mapping[str, Sequence[Mapping[str, Any]]], row: str, baseline: str
+) -> list[dict[str, Any]]:
+    """Compare a row with another seed by seed, column by column."""
+    found = []
+    for ours, theirs in zip(cells[row], cells[baseline], strict=True):
+        both = ours["seeds"].keys() & theirs["seeds"].keys()
+        compared = summary([ours["seeds"][seed] - theirs["seeds"][seed] for seed in sorted(both)])
+        margin = compared["margin"]
+        compared["significant"] = None if margin is None else abs(compared["mean"]) > margin
+        found.append(compared)
+    return found
 
 
 def _classes(
     table: Table, column: Column, out: Path, settings: ReproduceSettings
 ) -> dict[str, Any]:
     """Return what `class_scores` finds; nothing where things are scored, and not pixels."""
-    folders: dict[str, dict[int, Path]] = {row: {} for row in table.rows}
+    folders = {}
     for row in table.rows:
-        for seed in range(settings.seeds):
-            job = Score(column.task, encoder_of(row, column.task.backbone, seed, settings))
-            if is_done(job, out) and (job.folder(out) / CONFUSIONS).is_file():
-                folders[row][seed] = job.folder(out)
+        jobs = scored(row, column.task, out, settings)
+        by_seed = {seed: job.folder(out) for seed, job in jobs.items()}
+        folders[row] = {s: path for s, path in by_seed.items() if (path / CONFUSIONS).is_file()}
     absent_as_zero = column.task.kind == "segmentation" and settings.scale == "paper"
     return class_scores(folders, table.baseline, absent_as_zero=absent_as_zero)
 
 
-def _difference(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, Any]:
-    """Compare two cells seed by seed."""
-    both = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
-    found = summary(both)
-    margin = found["margin"]
-    found["significant"] = None if margin is None else abs(found["mean"]) > margin
-    return found
+def _made(table: Table, out: Path, settings: ReproduceSettings) -> dict[str, Any]:
+    """Return on what data, days and machines the runs were made, as far as they tell."""
+    days, machines = set(), set()
+    for row in table.rows:
+        for column in table.columns:
+            jobs = scored(row, column.task, out, settings).values()
+            days |= {date.fromtimestamp((j.folder(out) / SCORE).stat().st_mtime) for j in jobs}
+            for run in (*jobs, *trained(row, column.task.backbone, out, settings)):
+                path = run.folder(out) / "run.json"
+                if path.is_file():
+                    told = _read(path)
+                    machines.add(json.dumps({**told["versions"], **told["hardware"]}))
+    return {
+        "data": "benchmark" if (out / "rooms").is_dir() else "published",
+        "days": [str(day) for day in sorted({min(days), max(days)})] if days else [],
+        "machines": [json.loads(machine) for machine in sorted(machines)],
+    }
 
 
-def summary(values: Sequence[float]) -> dict[str, Any]:
-    """Return how many values there are, their mean and its margin; null where there is none."""
-    if not values:
-        return {"n": 0, "mean": None, "margin": None}
-    mean, margin = mean_and_margin(values)
-    known = None if margin != margin else round(margin, 3)
-    return {"n": len(values), "mean": round(mean, 3), "margin": known}
-
-
-def encoder_of(row: str, backbone: str, seed: int, settings: ReproduceSettings) -> Encoder:
-    """Return what a method has trained when all its trainings have ended."""
-    backbone = backbone if settings.scale == "paper" else "small"
-    return Encoder(row, len(METHODS[row].trainings), backbone, seed)
-
-
-def _training_seconds(row: str, out: Path, settings: ReproduceSettings) -> float | None:
-    """Return what the trainings of a method took, the mean over seeds; None if none was run."""
-    found = []
-    for seed in range(settings.seeds):
-        encoder = encoder_of(row, "resnet50", seed, settings)
-        if encoder.trainings and is_done(encoder, out):
-            found.append(sum(line["step_s"] for line in read_log(encoder.folder(out))))
-    return round(sum(found) / len(found), 1) if found else None
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
 
 
 def write_results(name: str, results: Mapping[str, Any], out: Path, console: Console) -> Path:
-    """Write table-NAME.json and table-NAME.md, and print the table."""
-    text = markdown(results)
+    """Write table-NAME.json and table-NAME.md, and print what came out."""
+    found = sections(results)
     atomic_write(out / f"table-{name}.json", json.dumps(results, indent=1) + "\n")
-    atomic_write(out / f"table-{name}.md", text)
-    console.print(Markdown(text))
+    atomic_write(out / f"table-{name}.md", as_markdown(results, found))
+    console.print(Markdown(as_markdown(results, found[:3])))
     return out / f"table-{name}.md"
-
-
-def markdown(results: Mapping[str, Any]) -> str:
-    """Return the table, the differences from its baseline, and what they mean."""
-    columns, rows = results["columns"], results["rows"]
-    published = any(cell.get("published") for row in rows.values() for cell in row)
-    settings = results["settings"]
-    lines = [
-        f"# {results['title']}",
-        "",
-        f"In %, mean and 95 % interval over seeds (n behind them); scale {settings['scale']}"
-        + ("; in brackets, what was published." if published else "."),
-        "",
-        f"| method | {' | '.join(columns)} | training, s |",
-        f"|---|{'---:|' * (len(columns) + 1)}",
-    ]
-    for row, cells in rows.items():
-        seconds = results["seconds"][row]
-        texts = [cell_text(cell) for cell in cells]
-        lines.append(
-            f"| {METHODS[row].title} | {' | '.join(texts)} | {'' if seconds is None else seconds} |"
-        )
-    lines += [
-        "",
-        f"Difference from '{METHODS[results['baseline']].title}', seed by seed (* = the interval "
-        "leaves out 0):",
-        "",
-        f"| method | {' | '.join(columns)} |",
-        f"|---|{'---:|' * len(columns)}",
-    ]
-    for row, cells in rows.items():
-        if row != results["baseline"]:
-            texts = [_difference_text(cell["better"]) for cell in cells]
-            lines.append(f"| {METHODS[row].title} | {' | '.join(texts)} |")
-    return "\n".join(lines) + "\n"
-
-
-def cell_text(cell: Mapping[str, Any]) -> str:
-    """Return mean, margin, number of seeds, and what was published."""
-    published = f" [{cell['published']}]" if cell.get("published") else ""
-    if not cell["n"]:
-        return f"not run{published}"
-    return f"{cell['mean']:.1f}{_margin(cell)} ({cell['n']}){published}"
-
-
-def _difference_text(cell: Mapping[str, Any]) -> str:
-    if not cell["n"]:
-        return "not run"
-    return f"{cell['mean']:+.1f}{_margin(cell)}{'*' if cell['significant'] else ''}"
-
-
-def _margin(cell: Mapping[str, Any]) -> str:
-    return "" if cell["margin"] is None else f" ± {cell['margin']:.1f}"

@@ -1,16 +1,38 @@
 """What the figures of a table mean, in words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from geoset.recipes.methods import METHODS
+from geoset.recipes.reproduce import ReproduceSettings
+from geoset.recipes.tables import TABLES
 
-ALIKE = 0.05  # seconds that differ by less than this part are as many
+ALIKE = 0.1  # compute that differs by less than this part is as much: so exact are times of steps
 
+QUESTIONS = {
+    "benchmark": (
+        "After View, is a second stage of geometric sets worth more than as many steps of View "
+        "again? And do sets gain if those that are alike attract each other across scenes: "
+        "grouped by their geometry, which needs no labels; at random, as a control; by "
+        "ground-truth class, as an upper bound?"
+    ),
+    "ablations": (
+        "What else could stand in place of View, or follow it, and is it worth more than as many "
+        "steps of View again?"
+    ),
+}
+VERDICTS = {
+    "better": "better",
+    "worse": "worse",
+    "open": "not to be told apart",
+    "one seed": "one seed, not to be told from chance",
+}
 CHANCE_NOTE = (
-    "Differences are taken seed by seed, between runs that share seed and labels, and so, where "
-    "they have one, the first stage. Of twenty differences that are none, one leaves out 0 all the "
-    "same."
+    "In points: the mean of the differences seed by seed, ± half its 95 % interval (number of "
+    "seeds). Runs that are compared share seed and labels, and so, where they have one, the first "
+    "stage. Better or worse: the interval leaves out 0; open: it does not. Of twenty differences "
+    "that are none, one leaves out 0 all the same."
 )
 CLASS_NOTE = (
     "IoU in %, mean ± half the 95 % interval over seeds. Geometry shows a chair or a floor; it "
@@ -18,80 +40,128 @@ CLASS_NOTE = (
     "apart. Other scenes: the 95 % interval when validation scenes are drawn anew, for the same "
     "trained networks. It says what other scenes would change, and nothing of other seeds."
 )
-COMPUTE_NOTE = (
-    "Seconds are those of pre-training, the mean over seeds, on a machine that may have had other "
-    "work. What is better at equal steps with less compute is better at equal compute, too, as far "
-    "as more training does not harm it; what is better with more compute is not shown to be."
+STEP_NOTE = (
+    "A step: its time on a quiet machine, which is the fastest twentieth of the steps of all "
+    "seeds. Compute: steps times that, without what is done besides training."
 )
+RUN_NOTE = (
+    "Whole processes, the mean over the seeds that were measured (so many in brackets): seconds by "
+    "the clock, with start, checkpoints, and whatever else the machine did at the time; the most "
+    "memory that the process held."
+)
+SMALL_NOTE = "Made at small scale: compare the rows with each other, not with what is published."
 
 
-def lead(results: Mapping[str, Any]) -> str:
-    """Say how many differences are more than chance, and which."""
-    titles = {True: [], False: []}
-    counted = 0
-    for row, cells in results["rows"].items():
-        for column, cell in zip(results["columns"], cells, strict=True):
-            better = cell.get("better", {})
-            counted += better.get("n", 0) > 0
-            if better.get("significant"):
-                titles[better["mean"] > 0].append(f"{METHODS[row].title} ({column})")
-    count = len(titles[True]) + len(titles[False])
-    baseline = METHODS[results["baseline"]].title
-    words = f"{count} of {counted} differences from '{baseline}' are more than chance."
-    if not counted:
-        words = f"Nothing to compare with '{baseline}' has been run."
-    for direction, found in (("Better", titles[True]), ("Worse", titles[False])):
-        words += f" {direction}: {', '.join(found)}." if found else ""
-    if results["settings"]["scale"] == "small":
-        words += (
-            " Made at small scale: compare the rows with each other, not with what is published."
+def question(results: Mapping[str, Any]) -> str:
+    """Return what a table asks."""
+    asked = QUESTIONS.get(results["table"])
+    return asked or f"How do these methods compare with '{title_of(results['baseline'])}'?"
+
+
+def title_of(row: str) -> str:
+    """Return what tables call a method."""
+    return METHODS[row].title
+
+
+def headline(results: Mapping[str, Any]) -> str:
+    """Say how many of the differences from the baseline are significant."""
+    found = [cell["better"] for cell in _compared(results) if cell["better"]["n"]]
+    baseline = title_of(results["baseline"])
+    if not found:
+        return f"Nothing to compare with '{baseline}' has been run."
+    most = max(better["n"] for better in found)
+    if most == 1:
+        return (
+            f"One seed: whether a difference from '{baseline}' is more than chance cannot be told."
         )
-    return words
+    count = sum(bool(better["significant"]) for better in found)
+    words = (
+        f"{count} of {len(found)} differences from '{baseline}' are significant: the 95 % interval "
+        f"of the paired differences, over {most} seeds, leaves out 0."
+    )
+    few = " Two seeds give intervals so wide that what is open may well be a difference."
+    return words + (few if most == 2 else "")
+
+
+def verdicts(found: Mapping[str, Sequence[Mapping[str, Any]]], columns: Sequence[str]) -> list[str]:
+    """Return for each column sentences on what is better, worse, not to be told, and of one seed.
+
+    found: by row, the differences of its columns
+    """
+    said = []
+    for k, column in enumerate(columns):
+        by_verdict: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
+        for row, differences in found.items():
+            better = differences[k]
+            if better["n"]:
+                by_verdict[_verdict(better)].append(f"'{title_of(row)}' {points(better)}")
+        said += [
+            f"{column}, {VERDICTS[verdict]}: {', '.join(items)}."
+            for verdict, items in by_verdict.items()
+            if items
+        ]
+    return said
+
+
+def _verdict(better: Mapping[str, Any]) -> str:
+    if better["margin"] is None:
+        return "one seed"
+    if not better["significant"]:
+        return "open"
+    return "better" if better["mean"] > 0 else "worse"
+
+
+def points(better: Mapping[str, Any]) -> str:
+    """Return a difference and its margin."""
+    return f"{better['mean']:+.1f}" + margin_text(better)
+
+
+def margin_text(cell: Mapping[str, Any]) -> str:
+    """Return half an interval behind its mean; nothing if it is not known."""
+    return "" if cell["margin"] is None else f" ± {cell['margin']:.1f}"
+
+
+def difference_text(better: Mapping[str, Any]) -> str:
+    """Return a difference, the number of its seeds, and whether it is more than chance."""
+    if not better["n"]:
+        return "no seed in common"
+    return f"{points(better)} ({better['n']}), {_verdict(better)}"
 
 
 def not_run(results: Mapping[str, Any]) -> list[str]:
-    """Name the cells that lack seeds, and how many they have."""
-    planned, missing = results["settings"]["seeds"], []
+    """Return a sentence for the cells without a seed, and one for those that lack some."""
+    planned = results["settings"]["seeds"]
+    none, some = [], []
     for row, cells in results["rows"].items():
-        lacking = {
+        counts = {
             column: cell["n"]
             for column, cell in zip(results["columns"], cells, strict=True)
             if cell["n"] < planned
         }
-        if not any(cell["n"] for cell in cells):
-            missing.append(METHODS[row].title)
-        elif lacking:
-            counts = (f"{column} {n} of {planned} seeds" for column, n in lacking.items())
-            missing.append(f"{METHODS[row].title} ({', '.join(counts)})")
-    return missing
+        empty = [column for column, n in counts.items() if not n]
+        few = [f"{column} {n}" for column, n in counts.items() if n]
+        whole = len(empty) == len(cells)
+        none += [title_of(row) + ("" if whole else f" ({', '.join(empty)})")] if empty else []
+        some += [f"{title_of(row)} ({', '.join(few)})"] if few else []
+    said = [f"Not run: {'; '.join(none)}."] if none else []
+    return said + ([f"Of {planned} seeds there are fewer: {'; '.join(some)}."] if some else [])
 
 
-def difference_in_words(cell: Mapping[str, Any]) -> str:
-    """Say whether a cell differs from the baseline's by more than chance."""
-    better = cell["better"]
-    if not better["n"]:
-        return "no seed in common" if cell["n"] else "not run"
-    if better["margin"] is None:
-        return f"{better['mean']:+.1f}: one seed, not to be told from chance"
-    if not better["significant"]:
-        seeds = f"not to be told apart with {better['n']} seeds"
-        return f"{better['mean']:+.1f} ± {better['margin']:.1f}: {seeds}"
-    direction = "better" if better["mean"] > 0 else "worse"
-    return f"{direction} by {abs(better['mean']):.1f} ± {better['margin']:.1f}: more than chance"
+def command(results: Mapping[str, Any]) -> str:
+    """Return the command that makes a table."""
+    settings, words = results["settings"], ["geoset reproduce", results["table"]]
+    if results["made"]["data"] != "benchmark":
+        needed = sorted({column.task.data for column in TABLES[results["table"]].columns})
+        words += ["--data", *(f"{name}=PATH" for name in needed)]
+    words.append(f"--seeds {settings['seeds']} --workers {settings['workers']}")
+    usual, rooms = asdict(ReproduceSettings()), settings["rooms"]
+    options = {name: settings[name] for name in ("scale", "pretrain_steps", "finetune_steps")}
+    changed = {name: value for name, value in options.items() if value != usual[name]}
+    changed |= {f"rooms.{n}": count for n, count in rooms.items() if count != usual["rooms"][n]}
+    words += [f"--{name.replace('_', '-')} {value}" for name, value in changed.items()]
+    return " ".join(words)
 
 
-def compared_at(ours: tuple[int, float | None], theirs: tuple[int, float | None]) -> str:
-    """Say whether two pre-trainings, (steps, seconds), are of equal steps and equal compute."""
-    if not theirs[0] or not ours[0]:
-        return "no pre-training to compare"
-    steps = _relation(ours[0] / theirs[0], 0.0, ("fewer", "equal", "more"))
-    if not ours[1] or not theirs[1]:
-        return f"{steps} steps"
-    compute = _relation(ours[1] / theirs[1], ALIKE, ("less", "equal", "more"))
-    return f"{steps} steps, {compute} compute"
-
-
-def _relation(ratio: float, tolerance: float, words: tuple[str, str, str]) -> str:
-    if abs(ratio - 1) <= tolerance:
-        return words[1]
-    return words[0] if ratio < 1 else words[2]
+def _compared(results: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    rows, baseline = results["rows"], results["baseline"]
+    return [cell for row, cells in rows.items() if row != baseline for cell in cells]
