@@ -2,18 +2,29 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tiny_table
 from rich.console import Console
+from same_process import SameProcess
 
 from geoset import GeosetError
 from geoset.recipes import BenchmarkRooms, ReproduceSettings
 from geoset.recipes.tables import TABLES, Column, Table, Task
 from geoset.tasks import reproduce_run
+from geoset.tasks.isolated import IsolatedProcess
 from geoset.tasks.reproduce import check_settings, keep_settings, reproduce, shared_settings
-from geoset.tasks.reproduce_results import markdown
+from geoset.tasks.reproduce_data import benchmark
+from geoset.tasks.reproduce_jobs import Encoder, Score, is_done
+from geoset.tasks.reproduce_plan import time_left
+from geoset.tasks.reproduce_run import run_all
 from geoset.training.log import read_log
 
 ROOMS = BenchmarkRooms(
@@ -33,6 +44,7 @@ QUIET = Console(quiet=True)
 def table():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(TABLES, "tiny", TABLE)
+        patch.setattr(reproduce_run, "IsolatedProcess", SameProcess)
         yield
 
 
@@ -108,12 +120,85 @@ def test_a_run_that_fails_costs_no_other(whole, tmp_path, monkeypatch):
     assert found == expected
 
 
+class KilledProcess(IsolatedProcess):
+    """A process of its own; that of seed 0 is killed while it works."""
+
+    def call(self, function, work):
+        if work.job.encoder.seed == 0:
+            threading.Timer(0.5, self._process.kill).start()
+        return super().call(function, work)
+
+
+def test_a_process_that_is_killed_costs_its_run_alone(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(reproduce_run, "IsolatedProcess", KilledProcess)
+    jobs = [Score(Task("probe"), Encoder("scratch", 0, "small", seed)) for seed in (0, 1)]
+    settings = replace(SETTINGS, workers=2)
+    [(job, reason)] = run_all(jobs, tmp_path, benchmark(whole / "rooms"), settings, QUIET)
+    assert job == jobs[0]
+    path = job.folder(tmp_path) / "output.txt"
+    assert reason == f"its process died (SIGKILL), perhaps for lack of memory (see {path})"
+    assert [is_done(job, tmp_path) for job in jobs] == [False, True]
+    # As in this process, and with what it took beside it.
+    names = ("score.json", "cost.json")
+    ours, cost = (json.loads((jobs[1].folder(tmp_path) / name).read_text()) for name in names)
+    assert 0 < ours["scores"]["miou"] < 100
+    assert cost["seconds"] > 0 and cost["peak_mb"] > 100
+
+
+def test_the_time_left_follows_what_runs_have_taken(whole, tmp_path):
+    """Of four runs of 90 s, by estimate, the first took 180: three are left, two at a time."""
+    jobs = [Score(Task("probe"), Encoder("scratch", 0, "small", seed)) for seed in range(4)]
+    settings = ReproduceSettings(workers=2)
+    told = time_left(jobs, tmp_path, settings)
+    assert told == "about 3 min left, 2 run(s) at a time, on a plain machine"
+    paper = replace(settings, scale="paper")
+    assert "first lines of each run" in time_left(jobs, tmp_path, paper)
+    folder = jobs[0].folder(tmp_path)
+    folder.mkdir(parents=True)
+    (folder / "score.json").touch()
+    (folder / "cost.json").write_text('{"seconds": 180, "peak_mb": 1}')
+    for either in (settings, paper):
+        told = time_left(jobs, tmp_path, either)
+        assert told == "about 4 min left, 2 run(s) at a time, at the pace so far"
+
+
+def start_program(out):
+    return subprocess.Popen(
+        [sys.executable, tiny_table.__file__, str(out)], stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_in_the_middle_of_a_training(number, tmp_path):
+    """The training saves where it is, if it is let, and nothing is lost or left running."""
+    assert start_program(tmp_path / "whole").wait() == 0
+    out = tmp_path / "stopped"
+    run = out / "encoders" / "small" / "view" / "seed-0"
+    program = start_program(out)
+    while not (run / "log.jsonl").is_file() or len(read_log(run)) < 3:
+        assert program.poll() is None
+        time.sleep(0.05)
+    program.send_signal(number)
+    said = program.communicate()[1]
+    saved = sum(1 for _ in run.glob("checkpoints/step-*"))
+    if number == signal.SIGKILL:
+        assert program.returncode == -number
+    else:
+        assert program.returncode == 128 + number
+        assert "The same command goes on from here." in said
+        assert saved == 1
+        assert not (run / "model.safetensors").exists()
+    assert start_program(out).wait() == 0
+    assert figures(out) == figures(tmp_path / "whole")
+
+
 def test_only_the_plan(tmp_path):
     console = Console(record=True, width=100, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     assert reproduce("tiny", tmp_path, settings=SETTINGS, only_plan=True, console=console) is None
     text = console.export_text()
     assert "train sets-shapes" in text
-    assert "hours" in text
+    assert "min left, 1 run(s) at a time, on a plain machine" in text
     assert not any(tmp_path.iterdir())
 
 
@@ -173,20 +258,3 @@ def test_unknown_tables_and_missing_data(tmp_path):
         reproduce("11", tmp_path, console=QUIET)
     with pytest.raises(GeosetError, match=r"nyuv2 is needed for this table; add nyuv2=PATH"):
         reproduce("6", tmp_path, {"scannet": tmp_path}, SETTINGS, console=QUIET)
-
-
-def test_what_a_table_says():
-    """Two seeds: differences 2 and 3 are 2.5 ± 6.4 (t of 1 degree of freedom is 12.7)."""
-    cell = {"seeds": {"0": 15.0, "1": 17.0}, "n": 2, "mean": 16.0, "margin": 12.7}
-    better = {"n": 2, "mean": 2.5, "margin": 6.4, "significant": False}
-    results = {
-        "title": "T",
-        "columns": ["probe"],
-        "baseline": "scratch",
-        "settings": {"scale": "small"},
-        "rows": {"scratch": [cell], "view": [cell | {"better": better, "published": 61.3}]},
-        "seconds": {"scratch": None, "view": 12.5},
-    }
-    text = markdown(results)
-    assert "| Pri3D (View) | 16.0 ± 12.7 (2) [61.3] | 12.5 |" in text
-    assert "| Pri3D (View) | +2.5 ± 6.4 |" in text

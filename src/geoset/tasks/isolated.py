@@ -72,6 +72,10 @@ class IsolatedProcess:
         except (OSError, EOFError, pickle.UnpicklingError):
             raise self._death(log_start) from None
 
+    def ask_to_end(self) -> None:
+        """Send SIGTERM, at which a training saves where it is; `call` raises when it has."""
+        self._process.terminate()
+
     def close(self) -> None:
         """End the process, whatever it is doing."""
         self._process.kill()

@@ -1,5 +1,6 @@
 """The plan of a table, and how long it may take."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from rich.table import Table as Printed
 
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import Table
-from geoset.tasks.reproduce_jobs import Encoder, Score, is_done
+from geoset.tasks.reproduce_jobs import COST, Encoder, Score, is_done
 
 # Seconds of one core of a plain machine at the small scale, a run.
 SMALL_SECONDS = {"probe": 90, "segmentation": 120, "instances": 400}
@@ -19,26 +20,43 @@ def describe(
     table: Table, jobs: Sequence[Encoder | Score], out: Path, settings: ReproduceSettings
 ) -> Printed:
     """Show what runs a table is made of, what is done, and how long the rest may take."""
-    planned, left, seconds = Counter(), Counter(), 0.0
+    planned, left = Counter(), Counter()
     for job in jobs:
         kind = _kind(job)
         planned[kind] += 1
-        if not is_done(job, out):
-            left[kind] += 1
-            seconds += _seconds(job, settings)
+        left[kind] += not is_done(job, out)
     printed = Printed(title=table.title, title_justify="left", caption_justify="left")
     for heading in ("run", "planned", "to do"):
         printed.add_column(heading, justify="left" if heading == "run" else "right")
     for kind, count in planned.items():
         printed.add_row(kind, str(count), str(left[kind]))
-    if settings.scale == "small":
-        hours = seconds / 3600 / settings.workers
-        printed.caption = (
-            f"about {hours:.1f} hours on {settings.workers} core(s) of a plain machine"
-        )
-    else:
-        printed.caption = "the first lines of each run say how long it takes"
+    printed.caption = time_left(jobs, out, settings)
     return printed
+
+
+def time_left(jobs: Sequence[Encoder | Score], out: Path, settings: ReproduceSettings) -> str:
+    """Say how long the runs that are not done may take.
+
+    It is estimated for a plain machine, and corrected by what the runs that are done have taken.
+    """
+    left = sum(_seconds(job, settings) for job in jobs if not is_done(job, out))
+    taken = {job: _taken(job, out) for job in jobs if is_done(job, out)}
+    known = {job: seconds for job, seconds in taken.items() if seconds}
+    basis = "on a plain machine"
+    if known:
+        left *= sum(known.values()) / sum(_seconds(job, settings) for job in known)
+        basis = "at the pace so far"
+    elif settings.scale == "paper":
+        return "the first lines of each run say how long it takes"
+    hours = left / 3600 / settings.workers
+    text = f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.0f} min"
+    return f"about {text} left, {settings.workers} run(s) at a time, {basis}"
+
+
+def _taken(job: Encoder | Score, out: Path) -> float:
+    """Return the seconds that a run has taken; 0 = they are not known."""
+    path = job.folder(out) / COST
+    return json.loads(path.read_text())["seconds"] if path.is_file() else 0.0
 
 
 def _kind(job: Encoder | Score) -> str:

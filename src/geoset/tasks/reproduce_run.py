@@ -5,12 +5,12 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import redirect_stdout
-from functools import partial
-from multiprocessing import get_context
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -19,11 +19,26 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from geoset.errors import GeosetError
 from geoset.files import atomic_write
 from geoset.recipes.reproduce import ReproduceSettings
+from geoset.tasks.isolated import IsolatedProcess, ProcessDiedError
 from geoset.tasks.reproduce_data import Sources
-from geoset.tasks.reproduce_jobs import Encoder, Score, is_done, needs, run_job
+from geoset.tasks.reproduce_jobs import COST, Encoder, Score, is_done, needs, run_job
+from geoset.tasks.reproduce_plan import time_left
+from geoset.training.stop import StopSignal, stop_signals
 
 Job = Encoder | Score
-OUTPUT, COST = "output.txt", "cost.json"
+OUTPUT = "output.txt"
+POLL = 0.5  # seconds between two looks at whether a signal has come
+
+
+@dataclass(frozen=True)
+class Work:
+    """A run, with all that its process needs to know."""
+
+    job: Job
+    out: Path
+    sources: Sources
+    settings: ReproduceSettings
+    threads: int
 
 
 def run_all(
@@ -35,66 +50,96 @@ def run_all(
 ) -> list[tuple[Job, str]]:
     """Do the runs that are not done, in the order given as far as they are ready.
 
-    What a run prints goes to output.txt in its folder. Returns those that failed, with the reason;
-    what needs them is left out.
+    Each has a process of its own, whose death costs that run alone. What it prints goes to
+    output.txt in its folder, what it took to cost.json. Returns the runs that failed, with the
+    reason; what needs them is left out.
+
+    Raises:
+        SystemExit: after Ctrl-C or SIGTERM, when trainings have saved where they are.
+        KeyboardInterrupt: after a second Ctrl-C, at once.
     """
-    waiting = [job for job in jobs if not is_done(job, out)]
-    do = partial(_run_quietly, out=out, sources=sources, settings=settings)
-    finished = _one_by_one if settings.workers == 1 else partial(_side_by_side, settings.workers)
-    failed = []
+    # Runs side by side take a thread each: more would wait for each other at every layer.
+    threads = torch.get_num_threads() if settings.workers == 1 else 1
+    left = [job for job in jobs if not is_done(job, out)]
+    waiting = [Work(job, out, sources, settings, threads) for job in left]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
-        shown = progress.add_task("runs", total=len(waiting))
-        for job, error in finished(waiting, out, do):
+    failed = []
+    with stop_signals() as stop, Progress(
+        *columns, TimeElapsedColumn(), console=console, transient=True,
+        disable=not console.is_terminal,
+    ) as progress:  # fmt: skip
+        shown = progress.add_task("runs", total=len(left))
+        for done, (job, error) in enumerate(_outcomes(waiting, settings.workers, stop, console), 1):
             progress.advance(shown)
-            if error:
-                failed.append((job, error))
+            failed += [(job, error)] if error else []
+            console.print(
+                f"{done} of {len(left)}: {job.folder(Path())} {'failed' if error else 'done'}; "
+                f"{time_left(jobs, out, settings)}",
+                highlight=False,
+                soft_wrap=True,
+            )
+    if stop.received:
+        console.print("Stopped. The same command goes on from here.")
+        raise SystemExit(128 + stop.received)
     return failed
 
 
-def _one_by_one(
-    waiting: list[Job], out: Path, do: Callable[[Job], str]
+def _outcomes(
+    waiting: list[Work], workers: int, stop: StopSignal, console: Console
 ) -> Iterator[tuple[Job, str]]:
-    for job in waiting:
-        if _is_ready(job, out):
-            yield job, do(job)
+    """Yield runs as they end, with the reason of those that failed, until a signal has come."""
+    running: dict[Future[str], tuple[Work, IsolatedProcess]] = {}
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            while not stop.received:
+                ready = [work for work in waiting if _is_ready(work)]
+                for work in ready[: workers - len(running)]:
+                    waiting.remove(work)
+                    process = IsolatedProcess()
+                    running[pool.submit(process.call, do_quietly, work)] = work, process
+                if not running:  # what is still waiting needs a run that failed
+                    return
+                for future in wait(running, POLL, FIRST_COMPLETED).done:
+                    work, process = running.pop(future)
+                    process.close()
+                    yield work.job, _error(future, work)
+            console.print("Stopping: trainings save where they are. Ctrl-C again: at once.")
+            for _, process in running.values():
+                process.ask_to_end()
+            wait(running)
+        finally:
+            for _, process in running.values():
+                process.close()
 
 
-def _side_by_side(
-    workers: int, waiting: list[Job], out: Path, do: Callable[[Job], str]
-) -> Iterator[tuple[Job, str]]:
-    running: dict[Future, Job] = {}
-    # Runs side by side take a thread each: more would wait for each other at every layer. Each has
-    # a process of its own, whose peak of memory is the run's.
-    with ProcessPoolExecutor(
-        workers, get_context("spawn"), torch.set_num_threads, (1,), max_tasks_per_child=1
-    ) as pool:
-        while True:
-            ready = [job for job in waiting if _is_ready(job, out)]
-            for job in ready[: workers - len(running)]:
-                waiting.remove(job)
-                running[pool.submit(do, job)] = job
-            if not running:  # what is still waiting needs a run that failed
-                return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                yield running.pop(future), future.result()
+def _is_ready(work: Work) -> bool:
+    return all(is_done(need, work.out) for need in needs(work.job))
 
 
-def _is_ready(job: Job, out: Path) -> bool:
-    return all(is_done(need, out) for need in needs(job))
+def _error(ended: Future[str], work: Work) -> str:
+    """Return why a run failed, or nothing."""
+    try:
+        return ended.result()
+    except ProcessDiedError as died:
+        path = work.job.folder(work.out) / OUTPUT
+        with path.open("a") as stream:
+            stream.write(died.log)
+        why = ", perhaps for lack of memory" if died.how == "SIGKILL" else ""
+        return f"its process died ({died.how}){why} (see {path})"
 
 
-def _run_quietly(job: Job, out: Path, sources: Sources, settings: ReproduceSettings) -> str:
-    """Do a run, with what it prints in a file; return why it failed, or nothing."""
-    folder = job.folder(out)
+def do_quietly(work: Work, show: Any = None) -> str:
+    """Do a run in this process, with what it prints in a file; return why it failed, or nothing."""
+    torch.set_num_threads(work.threads)
+    folder = work.job.folder(work.out)
     folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     with (folder / OUTPUT).open("a", buffering=1) as stream, redirect_stdout(stream):
         try:
-            run_job(job, out, sources, settings)
+            run_job(work.job, work.out, work.sources, work.settings)
         except GeosetError as error:
             return str(error)
-        except Exception as error:  # whatever it was, other runs go on
+        except Exception as error:  # whatever it was, it is told in one line, and here in full
             traceback.print_exc(file=stream)
             return f"{type(error).__name__}: {error} (see {folder / OUTPUT})"
         finally:
