@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import inspect
 import re
 import shlex
 import sys
@@ -44,8 +45,9 @@ def show(monkeypatch, capsys):
 def options_of(page):
     """What is below the usage: names of an option, and the text behind or below them, a line."""
     rows = [""]
-    for line in page.partition("\nusage: ")[2].splitlines()[1:]:
-        if not line.startswith("  "):  # the title of a box, its frame
+    below = page.partition("\nusage: ")[2].replace("│", " ")
+    for line in below.splitlines()[1:]:
+        if not line.startswith("  ") or "──" in line:  # the title of a box, its frame
             rows.append("")
         elif re.match(r"  (-\w|--\w|[A-Z])", line):
             rows.append(line)
@@ -150,9 +152,15 @@ def test_evaluate_and_compare_offer_what_they_use(show):
     assert "--accelerator" in show("compare --help")
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_texts_of_arguments_are_one_line(name):
+    """A line break would be one in the middle of the help."""
+    arguments = inspect.getdoc(PAGES[name]).partition("Args:\n")[2].splitlines()
+    assert arguments and all(re.match(r"    \w+: ", line) for line in arguments)
+
+
 @pytest.mark.parametrize("path", sorted(Path(geoset.recipes.__file__).parent.glob("*.py")))
 def test_texts_of_settings_are_one_line(path):
-    """A line break would be one in the middle of the help."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ClassDef):
             for field, text in zip(node.body, node.body[1:], strict=False):

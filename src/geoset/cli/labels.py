@@ -149,8 +149,7 @@ def evaluate(
         run: folder of a run, or a file of weights
         data: labelled images; the layout is detected
         split: which part of the images
-        split_list: file that names the scenes or images of the split, one a line; none = the list
-            beside the data
+        split_list: file that names scenes or images, one a line; none = the list beside DATA
         nyu_classes: how many classes NYUv2's labels are mapped to
         out: folder for the results; none = evaluation beside the weights
         accelerator: cpu, gpu or auto, which is a GPU if there is one
@@ -194,8 +193,8 @@ def compare(
         data: labelled images: probes are fitted on the train split
         val_data: what probes are scored on, if it lies elsewhere; none = the val split of DATA
         layers: whose features: output, decoder, encoder.1 to encoder.4
-        seed: of the network scratch, and of what is drawn
-        accelerator: cpu or gpu
+        seed: of the network that scratch is, and of what is drawn
+        accelerator: what the networks run on
     """
     from geoset.tasks.finetuned import compare_frozen
 

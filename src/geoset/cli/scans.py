@@ -61,11 +61,9 @@ def prepare(
     Args:
         scans: one scan, or a folder of scans
         out: folder for the prepared scenes; also a URL, such as s3://bucket/prepared
-        workers: scenes prepared at the same time, about 1 GB of memory each; a cluster with an
-            address has workers of its own
+        workers: scenes prepared at once, 1 GB of memory each; a cluster with an address has its own
         engine: where scenes are prepared: processes of this machine, a Dask or a Ray cluster
-        address: address of the cluster: tcp://host:8786 (Dask), auto (Ray); none = one is
-            started here
+        address: of the cluster: tcp://host:8786 (Dask), auto (Ray); none = one is started here
         shard: i/n prepares the i-th of n parts of the scans, for arrays of jobs with one OUT
         split: which of ScanNet's scenes, if its lists are beside them
         split_list: file that names the scans to prepare, one a line
@@ -138,8 +136,7 @@ def group(
 
     Args:
         prepared: prepared scenes, or folders of them: all that will be trained on together
-        out: file for the picture; none = groups-NAME.png in the first of PREPARED, or here if
-            that is a URL
+        out: file for the picture; none = groups-NAME.png in the first of PREPARED, here for a URL
         workers: scenes worked on at the same time
     """
     from geoset.tasks.group import group as run

@@ -1,5 +1,6 @@
 """Commands that train without labels."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,26 +10,29 @@ from tyro.conf import Positional, arg
 from geoset.cli.options import Flag, Inline, Prepared, value_of
 from geoset.errors import GeosetError
 from geoset.recipes import (
+    DEMO,
     RECIPES,
-    DemoSettings,
+    BenchmarkRooms,
     Hardware,
     PretrainRecipe,
     ReproduceSettings,
     at_small_scale,
 )
+from geoset.recipes.moco import MocoSettings, moco_at_small_scale
 
 Recipe = Literal[
     "paper", "pri3d_view", "pri3d_geo", "pri3d_view_geo", "continue_view", "continue_geo",
-    "continue_view_geo", "sets_only", "small", "demo",
+    "continue_view_geo", "sets_only", "small", "demo", "moco",
 ]  # fmt: skip
 
 
 def chosen_pretraining(arguments: list[str]) -> partial:
     """Find the recipe before parsing, so that its values are the defaults that help shows."""
-    recipe = RECIPES.get(value_of("--recipe", arguments), RECIPES["small"])
-    if value_of("--scale", arguments) == "small":
-        recipe = at_small_scale(recipe)
-    return partial(pretrain, settings=recipe)
+    name, small = value_of("--recipe", arguments), value_of("--scale", arguments) == "small"
+    if name == "moco":
+        return partial(pretrain_moco, settings=moco_at_small_scale() if small else MocoSettings())
+    recipe = RECIPES.get(name, RECIPES["small"])
+    return partial(pretrain, settings=at_small_scale(recipe) if small else recipe)
 
 
 def pretrain(
@@ -58,6 +62,7 @@ def pretrain(
         continue_geo       View + Geo (5 epochs), then Geo (2)
         continue_view_geo  View + Geo (5 epochs), then View + Geo (2)
         sets_only          sets (7 epochs)
+        moco               MoCo v2 on single images (100 epochs), a baseline
 
     Examples:
         geoset pretrain prepared --recipe small --out runs/first
@@ -78,27 +83,62 @@ def pretrain(
     run(prepared, out, settings, seed=seed, resume=resume, hardware=hardware)
 
 
+def pretrain_moco(
+    prepared: Prepared,
+    /,
+    out: Path,
+    recipe: Recipe = "moco",
+    scale: Literal["full", "small"] = "full",
+    settings: Annotated[MocoSettings, Inline] = MocoSettings(),  # noqa: B008
+    hardware: Annotated[Hardware, Inline] = Hardware(),  # noqa: B008
+    seed: int = 0,
+    resume: Flag = False,
+) -> None:
+    """Pre-train by MoCo v2: the same command with other settings, as it has no stages.
+
+    Args:
+        prepared: prepared scenes, or folders of them; also URLs, such as s3://bucket/prepared
+        out: folder of the run: weights, log, checkpoints
+        recipe: what is trained, see above
+        scale: small cuts the recipe down to minutes on 2 cores; full leaves it as it is
+        seed: the same seed gives the same weights
+        resume: go on with the run in OUT
+    """
+    from geoset.tasks.moco import pretrain_moco as run
+
+    run(prepared, out, settings, seed=seed, resume=resume, hardware=hardware)
+
+
 def demo(
     out: Path = Path("geoset-demo"),
-    seed: int = 0,
-    settings: Annotated[DemoSettings, Inline] = DemoSettings(),  # noqa: B008
+    workers: int = DEMO.workers,
+    pretrain_steps: int = DEMO.pretrain_steps,
+    rooms: BenchmarkRooms = DEMO.rooms,
 ) -> None:
-    """Show the whole path on made-up rooms, in minutes.
+    """Show on made-up rooms what sets are worth, in minutes.
 
-    Makes rooms, prepares and pre-trains on them, probes the features on labelled rooms, and writes
-    a page with pictures and figures. Run again to go on where it stopped.
+    Makes and prepares rooms, pre-trains on them, and scores a linear layer on the frozen features
+    in other rooms: from scratch, after View, after more View, and after as many steps of sets. The
+    figures, with pictures, are on the page OUT/table-demo.html. Run again to go on where it
+    stopped. For more seeds, steps and rooms: geoset reproduce benchmark.
 
     Examples:
         geoset demo
-        geoset demo --seed 1 --out another-demo
+        geoset demo --workers 4 --out another-demo
 
     Args:
         out: folder for everything it makes
-        seed: of the networks; the rooms are always the same
+        workers: runs at the same time, a thread each
+        pretrain_steps: of each stage
+        rooms: how many
     """
-    from geoset.tasks.demo import demo as run
+    from geoset.tasks.reproduce import reproduce as run
 
-    print(f"report: {run(out, seed, settings).resolve()}")
+    run(
+        "demo",
+        out,
+        settings=replace(DEMO, workers=workers, pretrain_steps=pretrain_steps, rooms=rooms),
+    )
 
 
 def reproduce(
@@ -129,8 +169,7 @@ def reproduce(
     Args:
         table: which, see above
         out: folder for data, runs and results; use one for all tables
-        data: benchmark for rooms made up here; or scannet=FOLDER (with scans/ and
-            scannet_frames_25k/ in it) and nyuv2=FOLDER
+        data: benchmark, or scannet=FOLDER (with scans/ and scannet_frames_25k/) and nyuv2=FOLDER
         plan: only say what would be run, and how long it may take
     """
     from geoset.tasks.reproduce import reproduce as run
