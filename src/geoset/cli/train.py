@@ -129,8 +129,8 @@ def demo(
     Args:
         out: folder for everything it makes
         workers: runs at the same time, a thread each
-        pretrain_steps: of each stage
-        rooms: how many
+        pretrain_steps: steps of each stage of pre-training
+        rooms: how many rooms, and images of each
     """
     from geoset.tasks.reproduce import reproduce as run
 

@@ -32,25 +32,25 @@ class MocoSettings:
     batch: int = 256
     """frames a step, over all devices; each is seen twice"""
     crop: tuple[int, int] = (224, 224)
-    """height and width that crops of the prepared images are brought to"""
+    """height and width in pixels that crops of the prepared images are brought to"""
     crop_scale: tuple[float, float] = (0.2, 1.0)
-    """range of the share of an image that a crop holds"""
+    """smallest and largest share of an image that a crop holds"""
     augmentation: Photometric = field(default_factory=Photometric)
     """colour changes, drawn for each crop on its own"""
     feature_dim: int = 128
-    """of the space in which frames are compared"""
+    """numbers in the feature by which a frame is compared"""
     queue: int = 65_536
     """how many keys of former steps are the negatives"""
     momentum: float = 0.999
     """how slowly the encoder of the keys follows: the share of itself that it keeps at a step"""
     temperature: float = 0.2
-    """of the InfoNCE loss"""
+    """temperature of the InfoNCE loss"""
     batchnorm_images: int = 32
     """crops that BatchNorm takes its statistics over: those of one of MoCo's eight devices"""
     optimizer: OptimizerSettings = _SGD
     """update rule and schedule"""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """number format of the forward pass"""
+    """number format of the forward pass; 16 bits take half the memory"""
 
     def __post_init__(self) -> None:
         length = self.epochs if self.steps is None else self.steps

@@ -15,7 +15,7 @@ class BenchmarkRooms:
     unlabelled: int = 80
     """rooms to pre-train on"""
     unlabelled_frames: int = 20
-    """images of each"""
+    """images of each of them"""
     labelled: int = 100
     """rooms whose labels are learned from"""
     validation: int = 40
@@ -42,9 +42,9 @@ class ReproduceSettings:
     workers: int = 1
     """runs at the same time, a thread each; 1 takes one after the other, with all threads"""
     pretrain_steps: int | None = None
-    """of each stage, instead of the scale's"""
+    """steps of each stage of pre-training; none = the scale's"""
     finetune_steps: int | None = None
-    """of fine-tuning, instead of the scale's"""
+    """steps of fine-tuning; none = the scale's"""
     rooms: BenchmarkRooms = field(default_factory=BenchmarkRooms)
     """the built-in benchmark"""
 
