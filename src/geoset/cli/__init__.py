@@ -57,7 +57,7 @@ Usual order: inspect, prepare, pretrain, compare, finetune, evaluate, predict.
 Documentation: docs/ in the repository; docs/start.md first."""
 KINDS = """\
 Both take images with labels (--data) and a network to begin with (--encoder): a run of geoset
-pretrain, a file of weights, imagenet or scratch."""
+pretrain, a file of weights, imagenet or scratch. What --data may be: docs/formats.md."""
 
 
 def main() -> None:

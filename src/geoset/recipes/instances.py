@@ -65,7 +65,7 @@ class InstanceSettings:
     snapshots: int = 10
     """for the protocol pri3d: how many weights along the way are tried on the validation data"""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """number format of the forward pass; 16 bits take half the memory"""
+    """number format of the forward pass; 16 bits need less memory"""
 
     def __post_init__(self) -> None:
         require(

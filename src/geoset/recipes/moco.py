@@ -50,7 +50,7 @@ class MocoSettings:
     optimizer: OptimizerSettings = _SGD
     """update rule and schedule"""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """number format of the forward pass; 16 bits take half the memory"""
+    """number format of the forward pass; 16 bits need less memory"""
 
     def __post_init__(self) -> None:
         length = self.epochs if self.steps is None else self.steps

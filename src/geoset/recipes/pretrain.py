@@ -119,7 +119,7 @@ class PretrainRecipe:
     augmentation: Photometric = field(default_factory=Photometric)
     """colour changes, drawn for each view on its own"""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """number format of the forward pass; 16 bits take half the memory"""
+    """number format of the forward pass; 16 bits need less memory"""
 
     def __post_init__(self) -> None:
         names = [stage.name for stage in self.stages]
