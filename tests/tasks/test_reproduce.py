@@ -18,7 +18,7 @@ from same_process import SameProcess
 from geoset import GeosetError
 from geoset.recipes import BenchmarkRooms, ReproduceSettings
 from geoset.recipes.tables import TABLES, Column, Table, Task
-from geoset.tasks import reproduce_run
+from geoset.tasks import reproduce_run, running
 from geoset.tasks.isolated import IsolatedProcess
 from geoset.tasks.reproduce import check_settings, keep_settings, reproduce, shared_settings
 from geoset.tasks.reproduce_data import benchmark
@@ -45,6 +45,7 @@ def table():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(TABLES, "tiny", TABLE)
         patch.setattr(reproduce_run, "IsolatedProcess", SameProcess)
+        patch.setattr(running, "draw_curves", lambda *_: None)  # as long as a training of one step
         yield
 
 
@@ -121,27 +122,36 @@ def test_a_run_that_fails_costs_no_other(whole, tmp_path, monkeypatch):
 
 
 class KilledProcess(IsolatedProcess):
-    """A process of its own; that of seed 0 is killed while it works."""
+    """A process of its own; that of seed 0 is killed before it works, that of seed 1 at work."""
 
     def call(self, function, work):
-        if work.job.encoder.seed == 0:
-            threading.Timer(0.5, self._process.kill).start()
+        seed, output = work.job.encoder.seed, work.job.folder(work.out) / "output.txt"
+        if seed == 0:
+            self._process.kill()
+        elif seed == 1:
+            threading.Thread(target=self.kill_when_there_is, args=[output]).start()
         return super().call(function, work)
+
+    def kill_when_there_is(self, output):
+        while not output.is_file():
+            time.sleep(0.02)
+        self._process.kill()
 
 
 def test_a_process_that_is_killed_costs_its_run_alone(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(reproduce_run, "IsolatedProcess", KilledProcess)
-    jobs = [Score(Task("probe"), Encoder("scratch", 0, "small", seed)) for seed in (0, 1)]
-    settings = replace(SETTINGS, workers=2)
-    [(job, reason)] = run_all(jobs, tmp_path, benchmark(whole / "rooms"), settings, QUIET)
-    assert job == jobs[0]
-    path = job.folder(tmp_path) / "output.txt"
-    assert reason == f"its process died (SIGKILL), perhaps for lack of memory (see {path})"
-    assert [is_done(job, tmp_path) for job in jobs] == [False, True]
-    # As in this process, and with what it took beside it.
+    *dead, alive = (Score(Task("probe"), Encoder("scratch", 0, "small", seed)) for seed in range(3))
+    settings = replace(SETTINGS, workers=3)
+    failed = run_all([*dead, alive], tmp_path, benchmark(whole / "rooms"), settings, QUIET)
+    assert {job for job, _ in failed} == set(dead)
+    for job, reason in failed:
+        path = job.folder(tmp_path) / "output.txt"
+        assert reason == f"its process died (SIGKILL), perhaps for lack of memory (see {path})"
+        assert path.is_file()
+    assert [is_done(job, tmp_path) for job in (*dead, alive)] == [False, False, True]
     names = ("score.json", "cost.json")
-    ours, cost = (json.loads((jobs[1].folder(tmp_path) / name).read_text()) for name in names)
-    assert 0 < ours["scores"]["miou"] < 100
+    score, cost = (json.loads((alive.folder(tmp_path) / name).read_text()) for name in names)
+    assert 0 < score["scores"]["miou"] < 100
     assert cost["seconds"] > 0 and cost["peak_mb"] > 100
 
 

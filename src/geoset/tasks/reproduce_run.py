@@ -122,6 +122,7 @@ def _error(ended: Future[str], work: Work) -> str:
         return ended.result()
     except ProcessDiedError as died:
         path = work.job.folder(work.out) / OUTPUT
+        path.parent.mkdir(parents=True, exist_ok=True)  # it may have died before its work
         with path.open("a") as stream:
             stream.write(died.log)
         why = ", perhaps for lack of memory" if died.how == "SIGKILL" else ""
