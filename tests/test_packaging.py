@@ -120,7 +120,7 @@ def test_wheel_says_what_it_is(installed):
 def test_demo_of_the_wheel(installed):
     folder, use = installed
     use(*at_tiny_scale("geoset demo"))
-    assert (folder / "geoset-demo/report.html").is_file()
+    assert (folder / "geoset-demo/table-demo.html").is_file()
 
 
 @pytest.mark.slow
