@@ -96,11 +96,11 @@ def test_small_scale_keeps_the_losses():
     ],
 )
 def test_the_recipe_is_known_before_parsing(words, expected):
-    assert train.chosen_recipe(["pretrain", "prepared", *words]) == expected
+    assert train.chosen_pretraining(["prepared", *words]).keywords == {"settings": expected}
 
 
 def test_the_command_line_offers_every_recipe():
-    assert set(get_args(train.Recipe)) == set(RECIPES)
+    assert set(get_args(train.Recipe)) == {*RECIPES, "moco"}
 
 
 @pytest.mark.parametrize(
