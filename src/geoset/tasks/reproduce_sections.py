@@ -200,6 +200,8 @@ def _provenance(results: Mapping[str, Any]) -> list[Block]:
     lines += [json.dumps(machine) for machine in made["machines"]]
     if made["days"]:
         lines.append("scored " + " to ".join(made["days"]))
+    if made.get("hours"):
+        lines.append(f"by the clock: {made['hours']:.1f} hours")
     return [Literal("\n".join(lines))]
 
 

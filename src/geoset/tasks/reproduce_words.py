@@ -71,9 +71,7 @@ def headline(results: Mapping[str, Any]) -> str:
         return f"Nothing to compare with '{baseline}' has been run."
     most = max(better["n"] for better in found)
     if most == 1:
-        return (
-            f"One seed: whether a difference from '{baseline}' is more than chance cannot be told."
-        )
+        return f"One seed: no difference from '{baseline}' can be told from chance."
     count = sum(bool(better["significant"]) for better in found)
     words = (
         f"{count} of {len(found)} differences from '{baseline}' are significant: the 95 % interval "

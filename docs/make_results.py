@@ -1,0 +1,99 @@
+"""Write docs/results.md from docs/results/: `python docs/make_results.py [--take FOLDER]`.
+
+With `--take`, the tables that `geoset reproduce` has made in FOLDER are copied there first, with
+their charts, and their pictures as JPEG.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from geoset.tasks.reproduce_page import CAPTIONS
+from geoset.tasks.reproduce_sections import as_markdown, sections
+
+DOCS = Path(__file__).parent
+CHARTS = {
+    "differences": "Differences in points and their 95 % intervals; filled: it leaves out 0.",
+    "labels": "mIoU against the share of labelled images, with 95 % intervals over seeds.",
+}
+WIDEST = 1600  # pixels of a picture
+INTRODUCTION = """# Results
+
+Tables of `geoset reproduce`, on the built-in rooms unless one says otherwise: made up from fixed
+seeds, so that everybody can check them. The command stands at the end of each. How to read them:
+[Reproduce](reproduce.md#read-the-result). This page is written from the JSON beside it by
+`python docs/make_results.py`.
+"""
+NOTHING = "\nNo table has been run with enough seeds yet.\n"
+
+
+def main() -> None:
+    """Take tables over, if any are named, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--take", type=Path, metavar="FOLDER", help="--out of geoset reproduce")
+    parser.add_argument("--hours", type=float, help="that the command took by the clock")
+    options = parser.parse_args()
+    if options.take:
+        take(options.take, DOCS / "results", options.hours)
+    (DOCS / "results.md").write_text(page(DOCS / "results"))
+
+
+def take(source: Path, results: Path, hours: float | None = None) -> None:
+    """Copy tables and their drawings from a folder of `geoset reproduce`."""
+    for path in sorted(source.glob("table-*.json")):
+        found = json.loads(path.read_text())
+        if hours is not None:
+            found["made"]["hours"] = hours
+        results.mkdir(exist_ok=True)
+        (results / path.name).write_text(json.dumps(found, indent=1) + "\n")
+        for kind in CHARTS:
+            chart = source / f"{path.stem}-{kind}.svg"
+            if chart.is_file():
+                (results / chart.name).write_text(chart.read_text())
+        for kind in CAPTIONS:
+            picture = source / f"{path.stem}-{kind}.png"
+            if picture.is_file():
+                image = Image.open(picture).convert("RGB")
+                image.thumbnail((WIDEST, image.height))
+                image.save(results / f"{picture.stem}.jpg", quality=85, optimize=True)
+
+
+def page(results: Path) -> str:
+    """Return the page that the tables of a folder make."""
+    tables = [json.loads(path.read_text()) for path in sorted(results.glob("table-*.json"))]
+    tables.sort(key=lambda found: found["table"] != "benchmark")  # that one first
+    return "\n".join([INTRODUCTION, *(table(found, results) for found in tables)]) + (
+        "" if tables else NOTHING
+    )
+
+
+def table(found: dict[str, Any], results: Path) -> str:
+    """Return what the page says of a table."""
+    stem, parts = f"table-{found['table']}", sections(found)
+    charts = [
+        shown(f"{stem}-{kind}.svg", caption)
+        for kind, caption in CHARTS.items()
+        if (results / f"{stem}-{kind}.svg").is_file()
+    ]
+    pictures = [
+        (heading, [shown(f"{stem}-{kind}.jpg", caption)])
+        for kind, (heading, caption) in CAPTIONS.items()
+        if (results / f"{stem}-{kind}.jpg").is_file()
+    ]
+    (first, answer), *between, provenance = parts
+    parts = [(first, [*answer, *charts]), *between, *pictures, provenance]
+    return (
+        as_markdown(found, parts, level=2) + f"\nAll figures: [{stem}.json](results/{stem}.json)\n"
+    )
+
+
+def shown(name: str, caption: str) -> str:
+    """Return a picture and what it shows."""
+    return f"![{caption}](results/{name})\n\n*{caption}*"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""docs/results.md says what docs/results/ holds, and tables can be taken over into it."""
+
+import json
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from geoset.recipes import ReproduceSettings
+from geoset.tasks.reproduce_results import collect, write_results
+
+DOCS = Path(__file__).parents[1] / "docs"
+MAKE = runpy.run_path(str(DOCS / "make_results.py"))
+LARGEST = 400_000  # bytes of a file
+
+
+def test_the_page_is_what_the_figures_make():
+    made = MAKE["page"](DOCS / "results")
+    assert (DOCS / "results.md").read_text() == made, "run python docs/make_results.py"
+
+
+def test_files_are_small_and_all_shown():
+    text = (DOCS / "results.md").read_text()
+    for path in (DOCS / "results").glob("*"):
+        assert path.stat().st_size < LARGEST, path
+        assert f"(results/{path.name})" in text
+
+
+@pytest.fixture
+def taken(tmp_path):
+    """A table of which nothing was run, and a picture, as they are taken over."""
+    source, results = tmp_path / "out", tmp_path / "results"
+    (source / "rooms").mkdir(parents=True)
+    for name in ("2", "benchmark"):
+        found = collect(name, source, ReproduceSettings(seeds=5))
+        write_results(name, found, source, Console(quiet=True))
+    Image.new("RGB", (2000, 1000)).save(source / "table-2-features.png")
+    (source / "table-2-labels.svg").write_text("<svg/>")
+    MAKE["take"](source, results, 2.5)
+    return results
+
+
+def test_tables_are_taken_over_with_their_drawings(taken):
+    assert json.loads((taken / "table-2.json").read_text())["made"]["hours"] == 2.5
+    assert Image.open(taken / "table-2-features.jpg").size == (1600, 800)
+    text = MAKE["page"](taken)
+    assert re.findall(r"^## (.*)", text, re.MULTILINE) == [
+        "Sets against more View, and sets that attract each other",
+        "Table 2 and Figure 3: with fewer labels, mIoU",
+    ]
+    files = {path.name for path in taken.iterdir()}
+    assert set(re.findall(r"\(results/(.*?)\)", text)) == files
+    assert "by the clock: 2.5 hours" in text
+    assert "Not run: from scratch; Pri3D (View); View, then more View;" in text
+    assert "geoset reproduce 2 --seeds 5 --workers 1" in text
+
+
+def test_without_tables_the_page_says_so(tmp_path):
+    assert MAKE["page"](tmp_path).endswith("No table has been run with enough seeds yet.\n")
