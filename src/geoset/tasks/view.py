@@ -49,10 +49,15 @@ def view(
         flush=True,
     )
     try:
-        while True:
-            time.sleep(3600)
+        wait()
     except KeyboardInterrupt:
         window.stop()
+
+
+def wait() -> None:
+    """Wait until interrupted."""
+    while True:
+        time.sleep(3600)
 
 
 def _window_class() -> type:

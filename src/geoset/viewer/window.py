@@ -1,7 +1,9 @@
 """The viewer's window, by viser: what is asked of the `Session` and where its answers appear."""
 
+import io
 import threading
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from html import escape
 from typing import Any
 
@@ -21,6 +23,7 @@ THUMBNAIL = 96  # pixels of a camera's picture, about
 FRUSTUM = 0.02  # of the surface's extent
 GAMMA = 2.2  # of the colours of images
 NOTICE = 6000  # ms that a message stays
+FAR_ANGLE = np.radians(75)  # of the view from afar, vertically
 PAIRS_SHOWN = 12
 NO_NAMES = "No set is named yet."
 BACKGROUND = np.full((1, 1, 3), 245, dtype=np.uint8)
@@ -36,13 +39,15 @@ class Window:
     def __init__(self, session: Session, host: str, port: int):
         self.session = session
         try:
-            self.server = viser.ViserServer(host=host, port=port, label="geoset", verbose=False)
+            with redirect_stdout(io.StringIO()):  # addresses in a box, whatever `verbose` says
+                self.server = viser.ViserServer(host, port, label="geoset", verbose=False)
         except OSError as error:
             raise GeosetError(
                 f"--host {host} --port {port}: cannot be opened ({error}); choose another --port"
             ) from error
         self._lock = threading.RLock()  # viser calls from many threads
         self.server.scene.set_background_image(BACKGROUND)
+        self.server.scene.configure_default_lights(cast_shadow=False)  # would draw all of it twice
         self.server.gui.configure_theme(control_width="large", show_share_button=False)
         self._add_controls()
         self._show_scene()
@@ -105,9 +110,10 @@ class Window:
 
     def _choose_scene(self, event: Any) -> None:
         self.session.open(event.target.value)
-        self.frame.value, self.coloring.value = 0, COLOR
-        self.coloring.options = self.session.colorings
+        self.frame.value = 0
+        self.coloring.options = self.session.colorings  # what was chosen stays, if it is there too
         self.layer.options = self.session.scene.layers
+        self.session.layer = self.layer.value
         self._show_scene()
         for client in self.server.get_clients().values():
             self._look_from_afar(client)
@@ -131,7 +137,8 @@ class Window:
         scene = self.session.scene
         extent = np.linalg.norm(np.ptp(np.percentile(scene.vertices, [2, 98], axis=0), axis=0))
         self.server.scene.remove_by_name("/cameras")
-        self.server.scene.add_frame("/cameras", show_axes=False, visible=self.cameras.value)
+        shown = self.cameras.value
+        self.camera_node = self.server.scene.add_frame("/cameras", show_axes=False, visible=shown)
         for i in evenly_spaced(len(scene), MOST_CAMERAS):
             image, pose, camera = scene.image(i), scene.world_from_camera(i), scene.camera(i)
             step = max(1, image.shape[1] // THUMBNAIL)
@@ -147,11 +154,10 @@ class Window:
             ).on_click(self._answer(self._choose_frame, int(i)))
 
     def _toggle_cameras(self, _: Any) -> None:
-        self.server.scene.add_frame("/cameras", show_axes=False, visible=self.cameras.value)
+        self.camera_node.visible = self.cameras.value
 
     def _choose_frame(self, i: int, event: Any) -> None:
-        self.frame.value = i
-        self._show_frame()
+        self.frame.value = i  # which shows it
         self._look_through(event)
 
     def _show_frame(self, _: Any = None) -> None:
@@ -183,6 +189,7 @@ class Window:
     def _look_through(self, event: Any) -> None:
         scene, i = self.session.scene, self._frame_index()
         pose = scene.world_from_camera(i)
+        self.cameras.value = False  # its own picture would hide the surface
         with event.client.atomic():
             event.client.camera.wxyz = SO3.from_matrix(pose[:3, :3]).wxyz
             event.client.camera.position = pose[:3, 3]
@@ -191,6 +198,7 @@ class Window:
     def _look_from_afar(self, client: viser.ClientHandle) -> None:
         place, middle = self.session.overview()
         with client.atomic():
+            client.camera.fov = FAR_ANGLE  # a frame's may be narrower
             client.camera.up_direction = self.session.up
             client.camera.position = place
             client.camera.look_at = middle
