@@ -23,6 +23,7 @@ from geoset.tasks.isolated import IsolatedProcess
 from geoset.tasks.reproduce import check_settings, keep_settings, reproduce, shared_settings
 from geoset.tasks.reproduce_data import benchmark
 from geoset.tasks.reproduce_jobs import Encoder, Score, is_done
+from geoset.tasks.reproduce_page import CAPTIONS
 from geoset.tasks.reproduce_plan import time_left
 from geoset.tasks.reproduce_run import run_all
 from geoset.training.log import read_log
@@ -69,6 +70,13 @@ def test_every_cell_that_can_be_run_has_a_figure(whole):
     text = (whole / "table-tiny.md").read_text()
     assert "| supervised ImageNet | not run | not run |" in text
     assert "[61.3]" in text
+
+
+def test_every_kind_of_picture_is_on_the_page(whole):
+    page = (whole / "table-tiny.html").read_text()
+    for kind, (heading, _) in CAPTIONS.items():
+        assert (whole / f"table-tiny-{kind}.png").is_file()
+        assert f">{heading}<" in page
 
 
 def test_methods_that_begin_alike_go_on_from_one_run(whole):
@@ -208,7 +216,7 @@ def test_only_the_plan(tmp_path):
     assert reproduce("tiny", tmp_path, settings=SETTINGS, only_plan=True, console=console) is None
     text = console.export_text()
     assert "train sets-shapes" in text
-    assert "min left, 1 run(s) at a time, on a plain machine" in text
+    assert "min left, 1 run(s) at a time, on a plain machine" in " ".join(text.split())
     assert not any(tmp_path.iterdir())
 
 

@@ -18,6 +18,7 @@ from geoset.tasks.reproduce_pictures import (
     draw_correspondences,
     draw_features,
     draw_predictions,
+    draw_sets,
     first_scored,
     frozen_features,
 )
@@ -134,6 +135,7 @@ def _pictures(
         sources = open_sources()
         networks = frozen_features(table, out, sources, settings)
         drawn = {
+            "sets": draw_sets(sources),
             "predictions": draw_predictions(table, out, sources, settings),
             "correspondences": networks and draw_correspondences(networks, sources),
             "features": networks and draw_features(networks, table, sources),
@@ -149,6 +151,12 @@ def _pictures(
 
 
 CAPTIONS = {
+    "sets": (
+        "What is trained on",
+        "A scene as it is prepared: colour; geometric sets, each in a colour of its own; depth; "
+        "where pixels see the surface (green) or disagree with it (red). Last, two views of a "
+        "pair, and the sets that both see.",
+    ),
     "predictions": (
         "What fine-tuned networks predict",
         "Validation images, evenly spaced and not chosen; ground truth; the first seed of each "

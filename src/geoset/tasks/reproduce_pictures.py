@@ -1,4 +1,4 @@
-"""Pictures of a table's runs: what fine-tuned networks predict (Fig. 4), what features show."""
+"""Pictures of a table's runs: their sets, what networks predict (Fig. 4), what features show."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from geoset.prepare.scene import PreparedScene
 from geoset.recipes.methods import METHODS
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import Column, Table
-from geoset.reports.figures import paint_features, tile
+from geoset.reports.figures import paint_features, scene_sheet, tile
 from geoset.reports.found_points import draw_found
 from geoset.reports.predictions import segmentation_sheet
 from geoset.spacing import evenly_spaced
@@ -45,6 +45,13 @@ def predicted_column(table: Table) -> Column | None:
     """Return the column whose networks are shown: of segmentation, the one with most labels."""
     columns = [column for column in table.columns if column.task.kind == "segmentation"]
     return max(columns, key=lambda column: column.task.share, default=None)
+
+
+def draw_sets(sources: Sources) -> Image.Image | None:
+    """Show the first prepared scene, with its sets and a pair; None if there is none."""
+    if not sources.prepared.is_dir():
+        return None
+    return scene_sheet(PreparedScene(find_scenes([sources.prepared])[0]))
 
 
 def draw_predictions(
