@@ -11,6 +11,10 @@ from geoset.recipes.tables import TABLES
 ALIKE = 0.1  # compute that differs by less than this part is as much: so exact are times of steps
 
 QUESTIONS = {
+    "demo": (
+        "After View, is a second stage of geometric sets worth more than as many steps of View "
+        "again?"
+    ),
     "benchmark": (
         "After View, is a second stage of geometric sets worth more than as many steps of View "
         "again? And do sets gain if those that are alike attract each other across scenes: "
