@@ -166,3 +166,40 @@ def test_texts_of_settings_are_one_line(path):
             for field, text in zip(node.body, node.body[1:], strict=False):
                 if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
                     assert "\n" not in text.value.value, field.target.id
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("view", "PREPARED..."),
+        ("pretrain --out run", "PREPARED..."),
+        ("compare --out table", "MODELS..."),
+        ("predict run --out found", "IMAGES..."),
+    ],
+)
+def test_required_arguments_are_asked_for(monkeypatch, capsys, words, name):
+    monkeypatch.setattr(sys, "argv", ["geoset", *words.split()])
+    with pytest.raises(SystemExit, match="2"):
+        geoset.cli.main()
+    assert f"Error parsing {name}: expected one or more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            "pretrian prepared",
+            "geoset: 'pretrian' is none of the commands; did you mean geoset pretrain? "
+            "See them all: geoset --help\n",
+        ),
+        (
+            "finetune --data my_labels",
+            "geoset: '--data' is none of the commands. See them all: geoset finetune --help\n",
+        ),
+    ],
+)
+def test_an_unknown_command(monkeypatch, capsys, words, message):
+    monkeypatch.setattr(sys, "argv", ["geoset", *words.split()])
+    with pytest.raises(SystemExit, match="2"):
+        geoset.cli.main()
+    assert capsys.readouterr().err == message

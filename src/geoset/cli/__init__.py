@@ -89,9 +89,9 @@ def _run(
     if name not in commands:
         near = difflib.get_close_matches(name, commands, n=1)
         raise GeosetError(
-            f"'{name}' is none of the commands; "
-            + (f"did you mean {prog} {near[0]}? " if near else "")
-            + f"See them all: {prog} --help"
+            f"'{name}' is none of the commands"
+            + (f"; did you mean {prog} {near[0]}?" if near else ".")
+            + f" See them all: {prog} --help"
         )
     command = commands[name]
     if {"-h", "--help"}.intersection(rest):

@@ -1,5 +1,6 @@
 """How values of options are read from words, and shown as words: none, short numbers, lists."""
 
+from collections.abc import Sequence
 from types import NoneType, UnionType
 from typing import Any, Union, get_args
 
@@ -51,18 +52,24 @@ def optional(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
 
 @VALUES.primitive_rule
 def several(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
-    """Read `tuple[X, ...]` from any number of words."""
-    kinds = get_args(info.type)
-    if info.type_origin is not tuple or kinds[-1] is not Ellipsis:
+    """Read `tuple[X, ...]` from any number of words, and `list[X]`, a positional, from some."""
+    kind, kinds = info.type_origin, get_args(info.type)
+    if kind is not list and (kind is not tuple or kinds[-1] is not Ellipsis):
         return None
     inner = _values_of(kinds[0], info)
     if isinstance(inner, UnsupportedTypeAnnotationError):  # stages, which have options of their own
         return None
+
+    def read(words: list[str]) -> Sequence[Any]:
+        if kind is list and not words:
+            raise ValueError("expected one or more")
+        return kind(inner.instance_from_str([word]) for word in words)
+
     return PrimitiveConstructorSpec(
         nargs="*",
         metavar=f"{inner.metavar} ...",
-        instance_from_str=lambda words: tuple(inner.instance_from_str([word]) for word in words),
-        is_instance=lambda value: isinstance(value, tuple) and all(map(inner.is_instance, value)),
+        instance_from_str=read,
+        is_instance=lambda value: isinstance(value, kind) and all(map(inner.is_instance, value)),
         str_from_instance=lambda value: (
             [word for item in value for word in inner.str_from_instance(item)] or ["none"]
         ),
