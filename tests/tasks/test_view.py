@@ -2,6 +2,7 @@
 
 import sys
 import urllib.request
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -55,6 +56,13 @@ def test_the_page_is_served_and_controls_answer(prepared, tmp_path):
         assert "1 classes are named (wall)" in said[-1][1]
         window._answer(window._undo)(click)
         assert "No set is named yet." in window.legend.content
+        looks = SimpleNamespace(
+            add_notification=print, atomic=nullcontext, camera=SimpleNamespace()
+        )
+        window._answer(window._choose_frame, 2)(SimpleNamespace(client=looks))
+        assert window.frame.value == 2
+        assert np.array_equal(looks.camera.position, session.scene.world_from_camera(2)[:3, 3])
+        assert not window.cameras.value  # or its own picture would be all that is seen
         window._answer(window._choose_scene)(SimpleNamespace(target=SimpleNamespace(value="b")))
         assert session.scene.name == "b"
         assert window.frame.value == 0
