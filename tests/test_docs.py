@@ -67,7 +67,7 @@ def run(words, patch):
 def test_ten_minutes(folder):
     assert (folder / "prepared/my_scan/contact_sheet.png").is_file()
     assert (folder / "runs/first/curves.png").is_file()
-    assert len(list((folder / "my_labels/labels").iterdir())) == 4
+    assert len(list((folder / "my_labels/labels/my_scan").iterdir())) == 4
     assert any((folder / "predictions").iterdir())
 
 
