@@ -187,8 +187,9 @@ show(PIL.Image.open(WORK / "matches" / f"{scene.name}-matches.png"))
 """
 Green lines are right to 10 pixels, red ones wrong. The rows are ordered by the angle between the
 two views: the further the camera went, the harder it gets. The picture below takes one pixel, the
-cross, and colours all others by how similar their features are: after training, what is similar is
-one surface.
+cross, and colours all others by how similar their features are. Before training that is speckle;
+after it, a surface stands out in both views. The second cross, at the most similar pixel, may well
+lie elsewhere on that surface: all of a set is asked to be alike.
 """
 
 # %%
@@ -233,7 +234,8 @@ show(tile([row[:3], row[3:]]))
 
 What are such features worth? A linear layer on top of them, with everything else frozen, learns
 the classes from a few labelled images of rooms that played no part so far, and is scored on
-others. The rooms are made up again; for labels of your own give `open_labelled` their folder.
+others. `colour and position` needs no network: it is what features have to beat. The rooms are
+made up again; for labels of your own give `open_labelled` their folder.
 """
 
 # %%
@@ -245,7 +247,7 @@ print(f"{len(train)} images to learn from, {len(val)} to be scored on")
 results = evaluate_frozen(models, WORK / "probe", train=train, test=val)
 for name, row in results["segmentation"]["rows"].items():
     score = row["linear"]
-    print(f"{name:15} mIoU {score['miou']:5.1%}, accuracy {score['pixel_accuracy']:5.1%}")
+    print(f"{name:20} mIoU {score['miou']:5.1%}, accuracy {score['pixel_accuracy']:5.1%}")
 show(PIL.Image.open(WORK / "probe" / "segmentation.png"))
 
 # %% [markdown]
