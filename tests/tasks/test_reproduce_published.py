@@ -1,15 +1,18 @@
 """Tables from folders as ScanNet and NYUv2 are published, end to end at the least scale."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from rich.console import Console
+from same_process import SameProcess
 
 from geoset import open_scan
-from geoset.recipes import ReproduceSettings
+from geoset.recipes import RECIPES, ReproduceSettings
 from geoset.recipes.tables import TABLES
 from geoset.scans.rooms import RoomSettings, write_room
+from geoset.tasks import reproduce_run, running
 from geoset.tasks.reproduce import reproduce
 from labelled_folders import write_nyuv2, write_scene
 from scan_formats.scannet import write_label_table, write_label_zip
@@ -20,7 +23,17 @@ SCENES = ("scene0000_00", "scene0001_00")
 IDS = range(1, 16)  # of the rooms' classes, taken for raw ids and for nyu40
 VIDEO = 76  # frames of a .sens, of which 0, 25, 50 and 75 are prepared
 QUIET = Console(quiet=True)
-PAPER = [name for name in TABLES if name not in ("benchmark", "ablations")]
+PAPER = [name for name in TABLES if name[0].isdigit()]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def least_work():
+    """Runs without what takes longer than their work: a start of a process, a drawing of curves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reproduce_run, "IsolatedProcess", SameProcess)
+        patch.setattr(running, "draw_curves", lambda *_: None)
+        patch.setitem(RECIPES, "demo", replace(RECIPES["demo"], batch_pairs=1))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +82,6 @@ def write_scannet(folder, name, room):
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", PAPER)
 def test_every_table(name, data, tmp_path_factory):
     out = tmp_path_factory.getbasetemp() / "tables"  # runs are shared
