@@ -1,6 +1,6 @@
 """What tables are made from: the built-in benchmark of made-up rooms, or ScanNet and NYUv2."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -11,6 +11,7 @@ from geoset.data.label_set import LabelledSet
 from geoset.errors import GeosetError
 from geoset.files import atomic_write
 from geoset.prepare.data_set import open_scenes
+from geoset.prepare.groups import group_count
 from geoset.prepare.scene import PreparedScene
 from geoset.recipes import DataSettings, LayerSettings, PrepareSettings
 from geoset.recipes.methods import Training
@@ -129,7 +130,15 @@ def make_scenes(sources: Sources, trainings: Iterable[Training], workers: int) -
         if without:
             add_layers(without, layer, workers)
     for grouping in dict.fromkeys(training.groups for training in trainings if training.groups):
-        group([sources.prepared], grouping, workers=workers)
+        if not _is_grouped(open_scenes([sources.prepared]), grouping.name):
+            group([sources.prepared], grouping, workers=workers)
+
+
+def _is_grouped(scenes: Sequence[PreparedScene], name: str) -> bool:
+    try:
+        return group_count(scenes, name) > 0
+    except GeosetError:  # some scene lacks it, or has one that was made without the others
+        return False
 
 
 def _has(scene: PreparedScene, layer: LayerSettings) -> bool:
