@@ -42,8 +42,8 @@ from geoset.tasks.reproduce_data import Sources
 from geoset.tasks.segmentation_scores import count_pixels
 
 BATCHNORM_IMAGES = 128  # unlabelled, that statistics of frozen networks are estimated on
-# At the small scale, of encoders that are pre-trained; others take the recipe's. Both are the best
-# of 0.5, 1, 2, 4 and 8e-3 on the tuning rooms.
+# At the small scale, of encoders that are pre-trained; from scratch takes the recipe's. Each is the
+# best on the tuning rooms; after sets twice as much is (benchmarks/finetune_rates.py).
 PRETRAINED_LR = 4e-3
 Finetuning = TypeVar("Finetuning", SegmentationSettings, InstanceSettings)
 SCORE, CONFUSIONS, COST = "score.json", "confusions.npz", "cost.json"
