@@ -132,8 +132,8 @@ show(tile([above, below]))
 # %% [markdown]
 """
 Floor, walls and table tops should be sets of their own; a larger threshold gives larger sets. Dark
-is what sees no vertex. A door that lies flush with its wall belongs to the wall's set: geometry
-cannot tell them apart.
+is what sees no vertex. A door or a picture that lies flush with its wall belongs to the wall's
+set: geometry cannot tell them apart.
 
 Two frames that see enough of the same surface are a **pair**. The sets that both see, in the same
 colours:
