@@ -199,13 +199,13 @@ def test_a_signal_in_the_middle_of_a_training(number, tmp_path):
         time.sleep(0.05)
     program.send_signal(number)
     said = program.communicate()[1]
-    saved = sum(1 for _ in run.glob("checkpoints/step-*"))
+    saved = list(run.glob("checkpoints/step-*"))
     if number == signal.SIGKILL:
         assert program.returncode == -number
     else:
         assert program.returncode == 128 + number
         assert "The same command goes on from here." in said
-        assert saved == 1
+        assert saved
         assert not (run / "model.safetensors").exists()
     assert start_program(out).wait() == 0
     assert figures(out) == figures(tmp_path / "whole")
