@@ -92,11 +92,15 @@ class Session:
             return label_colors(self.scene.sets(coloring.removeprefix(SETS)))
         if coloring.startswith(GROUPS):
             return group_colors(self.scene, coloring.removeprefix(GROUPS))
-        key = self.scene.name, coloring
-        if key not in self._colors:
+        if self.takes_long(coloring):
             make = self.feature_colors if coloring == FEATURES else _seen_colors
-            self._colors[key] = make(self.scene)
-        return self._colors[key]
+            self._colors[self.scene.name, coloring] = make(self.scene)
+        return self._colors[self.scene.name, coloring]
+
+    def takes_long(self, coloring: str) -> bool:
+        """Whether the surface's colours are yet to be computed, in seconds to minutes."""
+        asks_frames = coloring in (COUNTS, FEATURES)
+        return asks_frames and (self.scene.name, coloring) not in self._colors
 
     def overview(self) -> tuple[np.ndarray, np.ndarray]:
         """Return a place (3,) from which the whole surface is seen, and its middle (3,)."""

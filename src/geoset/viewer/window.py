@@ -2,8 +2,8 @@
 
 import io
 import threading
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from html import escape
 from typing import Any
 
@@ -22,7 +22,7 @@ MOST_CAMERAS = 40  # drawn; the others are reached by the slider
 THUMBNAIL = 96  # pixels of a camera's picture, about
 FRUSTUM = 0.02  # of the surface's extent
 GAMMA = 2.2  # of the colours of images
-NOTICE = 6000  # ms that a message stays
+NOTICE = 6.0  # seconds that a message stays
 FAR_ANGLE = np.radians(75)  # of the view from afar, vertically
 PAIRS_SHOWN = 12
 NO_NAMES = "No set is named yet."
@@ -114,20 +114,23 @@ class Window:
         self.coloring.options = self.session.colorings  # what was chosen stays, if it is there too
         self.layer.options = self.session.scene.layers
         self.session.layer = self.layer.value
-        self._show_scene()
+        self._show_scene(event)
         for client in self.server.get_clients().values():
             self._look_from_afar(client)
 
-    def _show_scene(self) -> None:
+    def _show_scene(self, event: Any = None) -> None:
         self.server.scene.set_up_direction(self.session.up)
-        self._paint()
+        self._paint(event)
         self._show_legend()
         self._add_cameras()
         self.frame.max = max(1, len(self.session.scene) - 1)
         self._show_frame()
 
-    def _paint(self, _: Any = None) -> None:
-        scene, colors = self.session.scene, self.session.surface_colors(self.coloring.value)
+    def _paint(self, event: Any = None) -> None:
+        scene, coloring = self.session.scene, self.coloring.value
+        is_long = event is not None and self.session.takes_long(coloring)
+        with _busy(event.client, coloring) if is_long else nullcontext():
+            colors = self.session.surface_colors(coloring)
         linear = np.round(255 * (colors / 255) ** GAMMA).astype(np.uint8)  # as glTF has them
         visual = trimesh.visual.ColorVisuals(vertex_colors=linear)
         mesh = trimesh.Trimesh(scene.vertices, scene.faces, visual=visual, process=False)
@@ -247,6 +250,21 @@ def _vertical_angle(camera: Camera) -> float:
     return float(2 * np.arctan(camera.height / 2 / camera.K[1, 1]))
 
 
+@contextmanager
+def _busy(client: viser.ClientHandle | None, what: str) -> Iterator[None]:
+    """Say to a client that something is being computed, until it is."""
+    if client is None:  # a control that was set by another one
+        yield
+        return
+    message = client.add_notification(
+        f"Computing: {what}", "of all frames, once a scene", loading=True, with_close_button=False
+    )
+    try:
+        yield
+    finally:
+        message.remove()
+
+
 def _notify(client: viser.ClientHandle | None, title: str, body: str) -> None:
     if client is not None:  # a control that was set by another one
-        client.add_notification(title, body, auto_close=NOTICE)
+        client.add_notification(title, body, auto_close_seconds=NOTICE)
