@@ -60,5 +60,5 @@ def test_code(folder, monkeypatch):
 
 
 def test_named_files_exist():
-    for name in re.findall(r"\]\((docs/[^)]+)\)", README):
+    for name in re.findall(r"\]\((docs/[^)#]+)", README):
         assert (ROOT / name).is_file(), name

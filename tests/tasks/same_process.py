@@ -1,4 +1,9 @@
-"""A stand-in for processes that take longer to start than their work takes."""
+"""Stand-ins for processes that take longer to start than their work takes."""
+
+from torch.utils.data import DataLoader
+
+from geoset.data import pairs
+from geoset.tasks import instance_scores, reproduce_run, segmentation_scores
 
 
 class SameProcess:
@@ -12,3 +17,17 @@ class SameProcess:
 
     def close(self):
         """Nothing is left over."""
+
+
+class SameProcessLoader(DataLoader):
+    """Loads in this process. A worker that is started from a thread reports its end to another."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **{**options, "num_workers": 0, "prefetch_factor": None})
+
+
+def run_in_this_process(patch):
+    """Let runs of tables start no processes."""
+    patch.setattr(reproduce_run, "IsolatedProcess", SameProcess)
+    for module in (pairs, instance_scores, segmentation_scores):
+        patch.setattr(module, "DataLoader", SameProcessLoader)

@@ -13,15 +13,16 @@ from pathlib import Path
 import pytest
 import tiny_table
 from rich.console import Console
-from same_process import SameProcess
+from same_process import run_in_this_process
 
 from geoset import GeosetError
 from geoset.recipes import BenchmarkRooms, ReproduceSettings
+from geoset.recipes.methods import METHODS
 from geoset.recipes.tables import TABLES, Column, Table, Task
-from geoset.tasks import reproduce_run, running
+from geoset.tasks import reproduce_data, reproduce_run, running
 from geoset.tasks.isolated import IsolatedProcess
 from geoset.tasks.reproduce import check_settings, keep_settings, reproduce, shared_settings
-from geoset.tasks.reproduce_data import benchmark
+from geoset.tasks.reproduce_data import benchmark, make_scenes
 from geoset.tasks.reproduce_jobs import Encoder, Score, is_done
 from geoset.tasks.reproduce_page import CAPTIONS
 from geoset.tasks.reproduce_plan import time_left
@@ -45,7 +46,7 @@ QUIET = Console(quiet=True)
 def table():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(TABLES, "tiny", TABLE)
-        patch.setattr(reproduce_run, "IsolatedProcess", SameProcess)
+        run_in_this_process(patch)
         patch.setattr(running, "draw_curves", lambda *_: None)  # as long as a training of one step
         yield
 
@@ -95,6 +96,20 @@ def test_what_is_done_is_not_done_again(whole, monkeypatch):
     assert (whole / "table-tiny.json").read_text() == before
 
 
+def test_scenes_are_grouped_again_only_if_one_lacks_its_groups(whole, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(reproduce_data, "group", lambda *_, **__: asked.append(1))
+    monkeypatch.setattr(reproduce_data, "prepare", lambda *_, **__: None)
+    shutil.copytree(whole / "rooms", tmp_path / "rooms")
+    sources = benchmark(tmp_path / "rooms")
+    trainings = METHODS["view_groups_geometry"].trainings
+    make_scenes(sources, trainings, 1)
+    assert not asked
+    next(sources.prepared.glob("*/groups/shapes.npy")).unlink()
+    make_scenes(sources, trainings, 1)
+    assert asked
+
+
 def test_stopped_anywhere_it_goes_on_to_the_same_table(whole, tmp_path, monkeypatch):
     run_job, left = reproduce_run.run_job, iter(range(4))
 
@@ -121,7 +136,8 @@ def test_a_run_that_fails_costs_no_other(whole, tmp_path, monkeypatch):
 
     monkeypatch.setattr(reproduce_run, "run_job", run_or_fail)
     console = Console(record=True, width=300, quiet=True)
-    reproduce("tiny", tmp_path, settings=SETTINGS, console=console)
+    with pytest.raises(GeosetError, match=r"1 of \d+ runs failed.* the same command tries"):
+        reproduce("tiny", tmp_path, settings=SETTINGS, console=console)
     found = figures(tmp_path)
     assert found.pop("view_sets") == [{}, {}]
     expected = figures(whole)
@@ -178,6 +194,10 @@ def test_the_time_left_follows_what_runs_have_taken(whole, tmp_path):
     for either in (settings, paper):
         told = time_left(jobs, tmp_path, either)
         assert told == "about 4 min left, 2 run(s) at a time, at the pace so far"
+    jobs.append(Encoder("view", 1, "small", 0))  # 300 s: at its own pace
+    told = time_left(jobs, tmp_path, settings)
+    assert told == "about 7 min left, 2 run(s) at a time, at the pace so far"
+    assert "first lines of each run" in time_left(jobs, tmp_path, paper)
 
 
 def start_program(out):

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from rich.console import Console
-from same_process import SameProcess
+from same_process import run_in_this_process
 
 from geoset import open_scan, tasks
 from geoset.recipes import RECIPES, ReproduceSettings
 from geoset.recipes.tables import TABLES
 from geoset.scans.rooms import RoomSettings, write_room
-from geoset.tasks import reproduce_run, running
+from geoset.tasks import running
 from geoset.tasks.reproduce import reproduce
 from labelled_folders import write_nyuv2, write_scene
 from scan_formats.scannet import write_label_table, write_label_zip
@@ -34,7 +34,7 @@ PAGES = (
 def least_work():
     """Runs without what takes longer than their work: a start of a process, a drawing of curves."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reproduce_run, "IsolatedProcess", SameProcess)
+        run_in_this_process(patch)
         patch.setattr(running, "draw_curves", lambda *_: None)
         patch.setitem(RECIPES, "demo", replace(RECIPES["demo"], batch_pairs=1))
         yield

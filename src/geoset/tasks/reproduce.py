@@ -43,8 +43,8 @@ def reproduce(
     only_plan: print what would be done and how long it may take, and do nothing
 
     Raises:
-        GeosetError: there is no such table, data for it is missing, or the runs in `out` were made
-            with other settings.
+        GeosetError: there is no such table, data for it is missing, the runs in `out` were made
+            with other settings, or some run failed: the table is made of the others.
         SystemExit: after Ctrl-C or SIGTERM, when what was running has saved where it is.
     """
     settings, console = settings or ReproduceSettings(), console or Console(stderr=True)
@@ -57,6 +57,7 @@ def reproduce(
     console.print(describe(table, jobs, out, settings), highlight=False)
     if only_plan:
         return None
+    failed = []
     if not all(is_done(job, out) for job in jobs):
         sources = find_sources(table, out, data, settings)
         keep_settings(out, shared)
@@ -64,7 +65,8 @@ def reproduce(
             reproduce_data.make_rooms(out / "rooms", settings.rooms, settings.workers)
         trainings = [job.trainings[-1] for job in jobs if isinstance(job, Encoder)]
         reproduce_data.make_scenes(sources, trainings, settings.workers)
-        for job, error in run_all(jobs, out, sources, settings, console):
+        failed = run_all(jobs, out, sources, settings, console)
+        for job, error in failed:
             console.print(f"failed: {job.folder(out)}: {error}", markup=False, highlight=False)
     keep_settings(out, shared)
     results = collect(name, out, settings)
@@ -73,6 +75,11 @@ def reproduce(
         name, results, out, settings, lambda: find_sources(table, out, data, settings)
     )
     console.print(f"table: {text}\npage:  {page}", highlight=False, soft_wrap=True)
+    if failed:
+        raise GeosetError(
+            f"{len(failed)} of {len(jobs)} runs failed, for the reasons above; the same command "
+            "tries them again"
+        )
     return text
 
 

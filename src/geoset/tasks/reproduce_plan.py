@@ -39,18 +39,31 @@ def time_left(jobs: Sequence[Encoder | Score], out: Path, settings: ReproduceSet
 
     It is estimated for a plain machine, and corrected by what the runs that are done have taken.
     """
-    left = sum(_seconds(job, settings) for job in jobs if not is_done(job, out))
-    taken = {job: _taken(job, out) for job in jobs if is_done(job, out)}
-    known = {job: seconds for job, seconds in taken.items() if seconds}
-    basis = "on a plain machine"
-    if known:
-        left *= sum(known.values()) / sum(_seconds(job, settings) for job in known)
-        basis = "at the pace so far"
-    elif settings.scale == "paper":
+    pace, left = _paces(jobs, out, settings), [job for job in jobs if not is_done(job, out)]
+    if settings.scale == "paper" and not set(map(_sort, left)) <= pace.keys():
         return "the first lines of each run say how long it takes"
-    hours = left / 3600 / settings.workers
+    seconds = sum(_seconds(job, settings) * pace.get(_sort(job), 1.0) for job in left)
+    basis = "at the pace so far" if pace else "on a plain machine"
+    hours = seconds / 3600 / settings.workers
     text = f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.0f} min"
     return f"about {text} left, {settings.workers} run(s) at a time, {basis}"
+
+
+def _paces(
+    jobs: Sequence[Encoder | Score], out: Path, settings: ReproduceSettings
+) -> dict[str, float]:
+    """Return what the finished runs of each sort have taken, over what was estimated."""
+    taken, estimated = Counter(), Counter()
+    for job in jobs:
+        if is_done(job, out) and (seconds := _taken(job, out)):
+            taken[_sort(job)] += seconds
+            estimated[_sort(job)] += _seconds(job, settings)
+    return {sort: taken[sort] / estimated[sort] for sort in taken}
+
+
+def _sort(job: Encoder | Score) -> str:
+    """Return what runs are of that are off their estimates alike."""
+    return "training" if isinstance(job, Encoder) else job.task.kind
 
 
 def _taken(job: Encoder | Score, out: Path) -> float:
