@@ -95,8 +95,13 @@ class Browser:
         return self.run(f"document.body.innerText.includes({json.dumps(text)})")
 
     def click(self, text):
-        """Click on the control that bears exactly this text, once it is there."""
-        self.click_at(*until(lambda: self.run(CENTRE % json.dumps(text)), f"'{text}'"))
+        """Click on the control that bears exactly this text, once it is there and rests."""
+        place, before = None, ()
+        while place != before:
+            before = place
+            place = until(lambda: self.run(CENTRE % json.dumps(text)), f"'{text}'")
+            time.sleep(0.1)
+        self.click_at(*place)
 
     def click_scene(self, x, y, modifiers=0):
         """Click on a place of the scene, once no message covers it."""

@@ -139,6 +139,7 @@ def test_names_by_clicks_undo_and_export(opened):
     assert (session.folder / "classes.txt").read_text() == "1 floor\n2 wall\n"
 
 
+@pytest.mark.slow  # it is drawn, in software
 def test_choice_of_scene_and_of_colours(opened):
     page, session, window = opened.page, opened.session, opened.window
     page.click("Surface")
