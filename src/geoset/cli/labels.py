@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from geoset.cli.options import REQUIRED, Flag, Inline, Run, value_of
+from geoset.cli.options import REQUIRED, Inline, Resume, Run, Scale, Seed, value_of
 from geoset.recipes import (
     INSTANCE_RECIPES,
     SEGMENTATION_RECIPES,
@@ -18,8 +18,6 @@ from geoset.recipes import (
     segmentation_at_small_scale,
 )
 
-Scale = Literal["full", "small"]
-
 
 def segmentation(
     data: Annotated[DataSettings, Inline],
@@ -28,8 +26,8 @@ def segmentation(
     scale: Scale = "full",
     settings: Annotated[SegmentationSettings, Inline] = SEGMENTATION_RECIPES["unet"],
     hardware: Annotated[Hardware, Inline] = Hardware(),  # noqa: B008
-    seed: int = 0,
-    resume: Flag = False,
+    seed: Seed = 0,
+    resume: Resume = False,
 ) -> None:
     """Fine-tune for semantic segmentation: a class a pixel.
 
@@ -54,9 +52,6 @@ def segmentation(
     Args:
         out: folder of the run: weights, log, results
         recipe: architecture and schedule, see above
-        scale: small cuts the recipe down to minutes on 2 cores; full leaves it as it is
-        seed: the same seed gives the same weights
-        resume: go on with the run in OUT
     """
     from geoset.tasks.finetuned import finetune_segmentation as run
 
@@ -70,8 +65,8 @@ def instances(
     scale: Scale = "full",
     settings: Annotated[InstanceSettings, Inline] = INSTANCE_RECIPES["scannet"],
     hardware: Annotated[Hardware, Inline] = Hardware(),  # noqa: B008
-    seed: int = 0,
-    resume: Flag = False,
+    seed: Seed = 0,
+    resume: Resume = False,
 ) -> None:
     """Fine-tune Mask R-CNN: a box and a mask for each thing.
 
@@ -94,9 +89,6 @@ def instances(
     Args:
         out: folder of the run: weights, log, results
         recipe: schedule for a data set, see above
-        scale: small cuts the recipe down to minutes on 2 cores; full leaves it as it is
-        seed: the same seed gives the same weights
-        resume: go on with the run in OUT
     """
     from geoset.tasks.finetuned import finetune_instances as run
 

@@ -2,7 +2,7 @@
 
 import itertools
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
@@ -11,6 +11,12 @@ Inline = arg(name="")  # the fields of a settings object stand as options of the
 Prepared = Annotated[Positional[list[str]], arg(metavar="PREPARED...", help_behavior_hint=REQUIRED)]
 Run = Annotated[Positional[Path], arg(metavar="RUN")]
 Flag = FlagCreatePairsOff[bool]  # without a --no-flag
+Scale = Annotated[
+    Literal["full", "small"],
+    arg(help="small cuts the recipe down to minutes on 2 cores; full leaves it as it is"),
+]
+Seed = Annotated[int, arg(help="the same seed gives the same weights")]
+Resume = Annotated[Flag, arg(help="go on with the run in OUT")]
 
 
 def value_of(flag: str, arguments: list[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from geoset.cli.options import Flag, Inline, Prepared, value_of
+from geoset.cli.options import Flag, Inline, Prepared, Resume, Scale, Seed, value_of
 from geoset.errors import GeosetError
 from geoset.recipes import (
     DEMO,
@@ -40,11 +40,11 @@ def pretrain(
     /,
     out: Path,
     recipe: Recipe = "small",
-    scale: Literal["full", "small"] = "full",
+    scale: Scale = "full",
     settings: Annotated[PretrainRecipe, Inline] = RECIPES["small"],
     hardware: Annotated[Hardware, Inline] = Hardware(),  # noqa: B008
-    seed: int = 0,
-    resume: Flag = False,
+    seed: Seed = 0,
+    resume: Resume = False,
 ) -> None:
     """Pre-train an image encoder on prepared scenes, stage after stage.
 
@@ -74,9 +74,6 @@ def pretrain(
         prepared: prepared scenes, or folders of them; also URLs, such as s3://bucket/prepared
         out: folder of the run: weights, log, checkpoints
         recipe: what is trained, see above
-        scale: small cuts the recipe down to minutes on 2 cores; full leaves it as it is
-        seed: the same seed gives the same weights
-        resume: go on with the run in OUT
     """
     from geoset.tasks.pretrain import pretrain as run
 
@@ -88,11 +85,11 @@ def pretrain_moco(
     /,
     out: Path,
     recipe: Recipe = "moco",
-    scale: Literal["full", "small"] = "full",
+    scale: Scale = "full",
     settings: Annotated[MocoSettings, Inline] = MocoSettings(),  # noqa: B008
     hardware: Annotated[Hardware, Inline] = Hardware(),  # noqa: B008
-    seed: int = 0,
-    resume: Flag = False,
+    seed: Seed = 0,
+    resume: Resume = False,
 ) -> None:
     """Pre-train by MoCo v2: the same command with other settings, as it has no stages.
 
@@ -100,9 +97,6 @@ def pretrain_moco(
         prepared: prepared scenes, or folders of them; also URLs, such as s3://bucket/prepared
         out: folder of the run: weights, log, checkpoints
         recipe: what is trained, see above
-        scale: small cuts the recipe down to minutes on 2 cores; full leaves it as it is
-        seed: the same seed gives the same weights
-        resume: go on with the run in OUT
     """
     from geoset.tasks.moco import pretrain_moco as run
 

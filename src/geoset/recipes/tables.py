@@ -44,6 +44,8 @@ class Table:
     rows: names of METHODS
     published: by row, a figure for each column, in %; None where there is none
     baseline: the row that the others are compared with, seed by seed
+    question: what it asks; empty: how the others compare with the baseline
+    second_baseline, second_rows: a row, and those that are compared with it besides
     """
 
     title: str
@@ -51,10 +53,14 @@ class Table:
     columns: tuple[Column, ...]
     published: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
     baseline: str = "scratch"
+    question: str = ""
+    second_baseline: str | None = None
+    second_rows: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         assert {*self.rows, *self.published} <= METHODS.keys()
-        assert self.baseline in self.rows
+        compared = {self.baseline, self.second_baseline or self.baseline, *self.second_rows}
+        assert compared <= {*self.rows}
 
 
 _METHODS = ("scratch", "imagenet", "moco", "depth", "view", "geo", "view_geo", "sets")
@@ -181,12 +187,24 @@ TABLES: dict[str, Table] = {
         ("scratch", "view", "view_more_view", "view_sets"),
         (_PROBE,),
         baseline="view_more_view",
+        question=(
+            "After View, is a second stage of geometric sets worth more than as many steps of View "
+            "again?"
+        ),
     ),
     "benchmark": Table(
         "Sets against more View, and sets that attract each other",
         _FIRST,
         (_PROBE, _segmentation("fine-tuned", share=FEW)),
         baseline="view_more_view",
+        question=(
+            "After View, is a second stage of geometric sets worth more than as many steps of View "
+            "again? And do sets gain if those that are alike attract each other across scenes: "
+            "grouped by their geometry, which needs no labels; at random, as a control; by "
+            "ground-truth class, as an upper bound?"
+        ),
+        second_baseline="view_sets",
+        second_rows=("view_groups_geometry", "view_groups_random", "view_groups_truth"),
     ),
     "ablations": Table(
         "Other ways past View",
@@ -196,5 +214,9 @@ TABLES: dict[str, Table] = {
         ),
         (_PROBE, *(_segmentation(f"{share:.0%}", share=share) for share in (0.2, 0.4, FEW))),
         baseline="view_more_view",
+        question=(
+            "What else could stand in place of View, or follow it, and is it worth more than as "
+            "many steps of View again?"
+        ),
     ),
 }  # fmt: skip

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import geoset
-from geoset.data.labelled import LabelledSet
+from geoset.data.label_set import LabelledSet
 from geoset.errors import GeosetError
 from geoset.evaluation.correspondence import ANGLES, PIXELS
 from geoset.files import atomic_path, atomic_write

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geoset.data.labelled import LabelledSet
+from geoset.data.label_set import LabelledSet
 from geoset.errors import GeosetError
 
 BATCH = 16  # images

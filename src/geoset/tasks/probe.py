@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geoset.data.labelled import LabelledSet
+from geoset.data.label_set import LabelledSet
 from geoset.errors import GeosetError
 from geoset.evaluation.neighbours import neighbour_votes
 from geoset.evaluation.segmentation import SegmentationScore, confusion_matrix, score

@@ -14,6 +14,7 @@ from geoset.recipes.methods import METHODS
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import TABLES, Column, Table
 from geoset.tasks import reproduce_data
+from geoset.tasks.reproduce_cells import encoder_of
 from geoset.tasks.reproduce_data import PAPER_SIZE, ROOM_SIZE
 from geoset.tasks.reproduce_jobs import Encoder, Score, is_done
 from geoset.tasks.reproduce_page import write_page
@@ -57,18 +58,15 @@ def reproduce(
     console.print(describe(table, jobs, out, settings), highlight=False)
     if only_plan:
         return None
-    failed = []
-    if not all(is_done(job, out) for job in jobs):
-        sources = find_sources(table, out, data, settings)
+    failed = 0
+    if all(is_done(job, out) for job in jobs):
         keep_settings(out, shared)
+    else:
+        sources = find_sources(table, out, data, settings)
+        keep_settings(out, shared)  # not before: data may be missing
         if data is None:
             reproduce_data.make_rooms(out / "rooms", settings.rooms, settings.workers)
-        trainings = [job.trainings[-1] for job in jobs if isinstance(job, Encoder)]
-        reproduce_data.make_scenes(sources, trainings, settings.workers)
-        failed = run_all(jobs, out, sources, settings, console)
-        for job, error in failed:
-            console.print(f"failed: {job.folder(out)}: {error}", markup=False, highlight=False)
-    keep_settings(out, shared)
+        failed = _do_missing(jobs, out, sources, settings, console)
     results = collect(name, out, settings)
     text = write_results(name, results, out, console)
     page = write_page(
@@ -77,10 +75,26 @@ def reproduce(
     console.print(f"table: {text}\npage:  {page}", highlight=False, soft_wrap=True)
     if failed:
         raise GeosetError(
-            f"{len(failed)} of {len(jobs)} runs failed, for the reasons above; the same command "
+            f"{failed} of {len(jobs)} runs failed, for the reasons above; the same command "
             "tries them again"
         )
     return text
+
+
+def _do_missing(
+    jobs: list[Job],
+    out: Path,
+    sources: reproduce_data.Sources,
+    settings: ReproduceSettings,
+    console: Console,
+) -> int:
+    """Prepare scenes and do the runs that are not done; say which failed, and return how many."""
+    trainings = [job.trainings[-1] for job in jobs if isinstance(job, Encoder)]
+    reproduce_data.make_scenes(sources, trainings, settings.workers)
+    failed = run_all(jobs, out, sources, settings, console)
+    for job, error in failed:
+        console.print(f"failed: {job.folder(out)}: {error}", markup=False, highlight=False)
+    return len(failed)
 
 
 def plan(table: Table, settings: ReproduceSettings) -> list[Job]:
@@ -98,10 +112,8 @@ def plan(table: Table, settings: ReproduceSettings) -> list[Job]:
 
 def jobs_of(row: str, column: Column, seed: int, settings: ReproduceSettings) -> list[Job]:
     """Return the runs that a cell needs for one seed: its encoder's, and what it scores."""
-    backbone = column.task.backbone if settings.scale == "paper" else "small"
-    count = len(METHODS[row].trainings)
-    encoders = [Encoder(row, stages, backbone, seed) for stages in range(1, count + 1)]
-    return [*encoders, Score(column.task, Encoder(row, count, backbone, seed))]
+    encoder = encoder_of(row, column.task.backbone, seed, settings)
+    return [*encoder.chain, Score(column.task, encoder)]
 
 
 def runs(row: str, settings: ReproduceSettings) -> bool:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import numpy as np
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import Table
 from geoset.tasks.reproduce_cells import scored, trained
-from geoset.tasks.reproduce_jobs import Encoder, Score
-from geoset.tasks.reproduce_run import COST
+from geoset.tasks.reproduce_jobs import COST, Encoder, Score
 from geoset.training.log import read_log
 
 QUIET = 0.05  # of all steps, the fastest: a busy machine slows most of the others
@@ -31,18 +29,13 @@ def costs(table: Table, out: Path, settings: ReproduceSettings) -> dict[str, Any
         encoders = trained(row, table.columns[0].task.backbone, out, settings)
         rows[row] = {
             "stages": _stages(encoders, out),
-            "training": _mean(_cost(_chain(encoder), out) for encoder in encoders),
+            "training": _mean(_cost(encoder.chain, out) for encoder in encoders),
             "scoring": [
                 _mean(_cost([job], out) for job in scored(row, column.task, out, settings).values())
                 for column in table.columns
             ],
         }
     return {"rows": rows, "preparing": _preparing(out)}
-
-
-def _chain(encoder: Encoder) -> list[Encoder]:
-    """Return the runs that an encoder's trainings are."""
-    return [replace(encoder, stages=k + 1) for k in range(encoder.stages)]
 
 
 def _stages(encoders: Sequence[Encoder], out: Path) -> list[dict[str, Any]]:

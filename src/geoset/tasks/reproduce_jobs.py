@@ -76,6 +76,11 @@ class Encoder:
         """What it goes on from."""
         return replace(self, stages=self.stages - 1) if self.stages > 1 else None
 
+    @property
+    def chain(self) -> list["Encoder"]:
+        """All that its trainings end with, one after the other, itself last."""
+        return [replace(self, stages=k) for k in range(1, self.stages + 1)]
+
     def folder(self, out: Path) -> Path:
         """Return its folder; methods that begin alike, at the same rates, share it."""
         chain = "+".join(

@@ -20,14 +20,6 @@ from geoset.tasks.reproduce_cost import costs
 from geoset.tasks.reproduce_jobs import CONFUSIONS, SCORE
 from geoset.tasks.reproduce_sections import as_markdown, sections
 
-ALSO_COMPARED = {
-    "benchmark": (
-        "view_sets",
-        ("view_groups_geometry", "view_groups_random", "view_groups_truth"),
-    )
-}
-"""By table: rows that a second question is about, and the row that they are compared with."""
-
 
 def collect(name: str, out: Path, settings: ReproduceSettings) -> dict[str, Any]:
     """Return all that a table says, as JSON holds it; what was not run is null."""
@@ -44,7 +36,6 @@ def collect(name: str, out: Path, settings: ReproduceSettings) -> dict[str, Any]
     for row, figures in table.published.items():
         for cell, figure in zip(cells[row], figures, strict=True):
             cell["published"] = figure
-    other, asked = ALSO_COMPARED.get(name, (None, ()))
     return {
         "table": name,
         "title": table.title,
@@ -54,7 +45,12 @@ def collect(name: str, out: Path, settings: ReproduceSettings) -> dict[str, Any]
         "metrics": [column.metric for column in table.columns],
         "baseline": table.baseline,
         "rows": cells,
-        "also": {"baseline": other, "rows": {r: _differences(cells, r, other) for r in asked}},
+        "also": {
+            "baseline": table.second_baseline,
+            "rows": {
+                row: _differences(cells, row, table.second_baseline) for row in table.second_rows
+            },
+        },
         "classes": [_classes(table, column, out, settings) for column in table.columns],
         "cost": costs(table, out, settings),
         "made": _made(table, out, settings),

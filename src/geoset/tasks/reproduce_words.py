@@ -10,22 +10,6 @@ from geoset.recipes.tables import TABLES
 
 ALIKE = 0.1  # compute that differs by less than this part is as much: so exact are times of steps
 
-QUESTIONS = {
-    "demo": (
-        "After View, is a second stage of geometric sets worth more than as many steps of View "
-        "again?"
-    ),
-    "benchmark": (
-        "After View, is a second stage of geometric sets worth more than as many steps of View "
-        "again? And do sets gain if those that are alike attract each other across scenes: "
-        "grouped by their geometry, which needs no labels; at random, as a control; by "
-        "ground-truth class, as an upper bound?"
-    ),
-    "ablations": (
-        "What else could stand in place of View, or follow it, and is it worth more than as many "
-        "steps of View again?"
-    ),
-}
 VERDICTS = {
     "better": "better",
     "worse": "worse",
@@ -58,7 +42,7 @@ SMALL_NOTE = "Made at small scale: compare the rows with each other, not with wh
 
 def question(results: Mapping[str, Any]) -> str:
     """Return what a table asks."""
-    asked = QUESTIONS.get(results["table"])
+    asked = TABLES[results["table"]].question
     return asked or f"How do these methods compare with '{title_of(results['baseline'])}'?"
 
 
