@@ -1,7 +1,8 @@
 """Write docs/results.md from docs/results/: `python docs/make_results.py [--take FOLDER]`.
 
 With `--take`, the tables that `geoset reproduce` has made in FOLDER are copied there first, with
-their charts, and their pictures as JPEG.
+their charts, and their pictures as JPEG. A table that is there with other seeds keeps these, and
+its pictures, and gains the seeds of FOLDER.
 """
 
 import argparse
@@ -11,14 +12,12 @@ from typing import Any
 
 from PIL import Image
 
+from geoset.tasks.reproduce_charts import charts
+from geoset.tasks.reproduce_join import join, seeds_of
 from geoset.tasks.reproduce_page import CAPTIONS
 from geoset.tasks.reproduce_sections import as_markdown, sections
 
 DOCS = Path(__file__).parent
-CHARTS = {
-    "differences": "Differences in points and their 95 % intervals; filled: it leaves out 0.",
-    "labels": "mIoU against the share of labelled images, with 95 % intervals over seeds.",
-}
 WIDEST = 1600  # pixels of a picture
 INTRODUCTION = """# Results
 
@@ -42,23 +41,31 @@ def main() -> None:
 
 
 def take(source: Path, results: Path, hours: float | None = None) -> None:
-    """Copy tables and their drawings from a folder of `geoset reproduce`."""
+    """Take tables over from a folder of `geoset reproduce`, with charts and pictures."""
+    results.mkdir(exist_ok=True)
     for path in sorted(source.glob("table-*.json")):
         found = json.loads(path.read_text())
         if hours is not None:
             found["made"]["hours"] = hours
-        results.mkdir(exist_ok=True)
-        (results / path.name).write_text(json.dumps(found, indent=1) + "\n")
-        for kind in CHARTS:
-            chart = source / f"{path.stem}-{kind}.svg"
-            if chart.is_file():
-                (results / chart.name).write_text(chart.read_text())
-        for kind in CAPTIONS:
-            picture = source / f"{path.stem}-{kind}.png"
-            if picture.is_file():
-                image = Image.open(picture).convert("RGB")
-                image.thumbnail((WIDEST, image.height))
-                image.save(results / f"{picture.stem}.jpg", quality=85, optimize=True)
+        target = results / path.name
+        before = json.loads(target.read_text()) if target.is_file() else None
+        if before and not seeds_of(before) <= seeds_of(found):
+            found = join(before, found)
+        else:
+            take_pictures(source, results, path.stem)
+        target.write_text(json.dumps(found, indent=1) + "\n")
+        for kind, chart in charts(found).items():
+            (results / f"{path.stem}-{kind}.svg").write_text(chart.svg)
+
+
+def take_pictures(source: Path, results: Path, stem: str) -> None:
+    """Take over the pictures of a table, as JPEG."""
+    for kind in CAPTIONS:
+        picture = source / f"{stem}-{kind}.png"
+        if picture.is_file():
+            image = Image.open(picture).convert("RGB")
+            image.thumbnail((WIDEST, image.height))
+            image.save(results / f"{stem}-{kind}.jpg", quality=85, optimize=True)
 
 
 def page(results: Path) -> str:
@@ -73,18 +80,14 @@ def page(results: Path) -> str:
 def table(found: dict[str, Any], results: Path) -> str:
     """Return what the page says of a table."""
     stem, parts = f"table-{found['table']}", sections(found)
-    charts = [
-        shown(f"{stem}-{kind}.svg", caption)
-        for kind, caption in CHARTS.items()
-        if (results / f"{stem}-{kind}.svg").is_file()
-    ]
+    drawn = [shown(f"{stem}-{kind}.svg", chart.caption) for kind, chart in charts(found).items()]
     pictures = [
         (heading, [shown(f"{stem}-{kind}.jpg", caption)])
         for kind, (heading, caption) in CAPTIONS.items()
         if (results / f"{stem}-{kind}.jpg").is_file()
     ]
     (first, answer), *between, provenance = parts
-    parts = [(first, [*answer, *charts]), *between, *pictures, provenance]
+    parts = [(first, [*answer, *drawn]), *between, *pictures, provenance]
     return (
         as_markdown(found, parts, level=2) + f"\nAll figures: [{stem}.json](results/{stem}.json)\n"
     )

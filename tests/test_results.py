@@ -58,5 +58,27 @@ def test_tables_are_taken_over_with_their_drawings(taken):
     assert "geoset reproduce 2 --seeds 5 --workers 1" in text
 
 
+def test_a_table_that_is_there_gains_other_seeds_and_keeps_its_pictures(tmp_path):
+    source, results = tmp_path / "out", tmp_path / "results"
+    folder = "scores/scannet-probe-1/small/scratch"
+    for seed in range(3):
+        path = source / folder / f"seed-{seed}/score.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"scores": {"miou": 5.0 + seed}}))
+    seeds = []
+    for settings in (ReproduceSettings(seeds=2), ReproduceSettings(seeds=1, first_seed=2)):
+        found = collect("demo", source, settings)
+        write_results("demo", found, source, Console(quiet=True))
+        color = (0, 0, 120 * len(seeds))
+        Image.new("RGB", (8, 8), color).save(source / "table-demo-features.png")
+        MAKE["take"](source, results)
+        seeds.append(json.loads((results / "table-demo.json").read_text())["rows"]["scratch"])
+    assert [cells[0]["seeds"] for cells in seeds] == [
+        {"0": 5.0, "1": 6.0},
+        {"0": 5.0, "1": 6.0, "2": 7.0},
+    ]
+    assert Image.open(results / "table-demo-features.jpg").getpixel((0, 0)) == (0, 0, 0)
+
+
 def test_without_tables_the_page_says_so(tmp_path):
     assert MAKE["page"](tmp_path).endswith("No table has been run with enough seeds yet.\n")

@@ -89,9 +89,11 @@ def test_the_command_that_makes_a_table():
     assert command(results) == expected
     results["settings"] |= {"scale": "small", "pretrain_steps": 40}
     results["settings"]["rooms"]["unlabelled_frames"] = 4
+    results["settings"]["first_seed"] = 2
     results |= {"made": {"data": "benchmark"}}
     expected = (
-        "geoset reproduce 1 --seeds 3 --workers 1 --pretrain-steps 40 --rooms.unlabelled-frames 4"
+        "geoset reproduce 1 --seeds 3 --workers 1 --first-seed 2 --pretrain-steps 40 "
+        "--rooms.unlabelled-frames 4"
     )
     assert command(results) == expected
 

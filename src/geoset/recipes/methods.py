@@ -163,7 +163,7 @@ def recipe_of(
             _small_stage(training, steps or count)
             for training, count in zip(trainings, _STEPS, strict=False)
         ]
-        geo = GeoSettings(samples=512, voxel_size=0.05, width=0.125)
+        geo = GeoSettings(samples=512, voxel_size=0.1, width=0.125)
         recipe = replace(RECIPES["demo"], stages=tuple(stages), geo=geo)
     return replace(recipe, **options)
 

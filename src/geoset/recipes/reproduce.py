@@ -38,7 +38,9 @@ class ReproduceSettings:
     scale: Scale = "small"
     """small: narrow ResNet-18, steps counted in hundreds, two cores; paper: as published"""
     seeds: int = 3
-    """runs of everything, with seeds 0, 1, ..."""
+    """runs of everything, with a seed each, counted from the first"""
+    first_seed: int = 0
+    """above 0: to share the seeds of a table among machines"""
     workers: int = 1
     """runs at the same time, a thread each; 1 takes one after the other, with all threads"""
     pretrain_steps: int | None = None
@@ -51,9 +53,15 @@ class ReproduceSettings:
     def __post_init__(self) -> None:
         for name in ("seeds", "workers"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}", "1 or more")
+        require(self.first_seed >= 0, f"first_seed is {self.first_seed}", "0 or more")
         for name in ("pretrain_steps", "finetune_steps"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"{name} is {value}", "1 or more")
+
+    @property
+    def seed_numbers(self) -> range:
+        """The seeds themselves."""
+        return range(self.first_seed, self.first_seed + self.seeds)
 
 
 # What `geoset demo` runs: the same as the benchmark, as far as two cores get in seven minutes.

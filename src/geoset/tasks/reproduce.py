@@ -100,7 +100,7 @@ def _do_missing(
 def plan(table: Table, settings: ReproduceSettings) -> list[Job]:
     """Return the runs of a table, each once, in an order in which they can be done."""
     jobs: dict[Path, Job] = {}
-    for seed in range(settings.seeds):
+    for seed in settings.seed_numbers:
         for row in table.rows:
             if not runs(row, settings):
                 continue

@@ -21,14 +21,14 @@ def scored(row: str, task: Task, out: Path, settings: ReproduceSettings) -> dict
     """Return what a method has scored in a task, by seed: runs that have ended."""
     jobs = {
         seed: Score(task, encoder_of(row, task.backbone, seed, settings))
-        for seed in range(settings.seeds)
+        for seed in settings.seed_numbers
     }
     return {seed: job for seed, job in jobs.items() if is_done(job, out)}
 
 
 def trained(row: str, backbone: str, out: Path, settings: ReproduceSettings) -> list[Encoder]:
     """Return what a method has trained, an encoder a seed; none where there is no training."""
-    encoders = [encoder_of(row, backbone, seed, settings) for seed in range(settings.seeds)]
+    encoders = [encoder_of(row, backbone, seed, settings) for seed in settings.seed_numbers]
     return [encoder for encoder in encoders if encoder.trainings and is_done(encoder, out)]
 
 

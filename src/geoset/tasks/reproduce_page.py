@@ -11,7 +11,7 @@ from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import TABLES
 from geoset.reports import page
 from geoset.reports.charts import training_curves
-from geoset.reports.interval_charts import difference_dots, score_lines
+from geoset.tasks.reproduce_charts import charts
 from geoset.tasks.reproduce_data import Sources
 from geoset.tasks.reproduce_jobs import Score
 from geoset.tasks.reproduce_pictures import (
@@ -53,10 +53,13 @@ def write_page(
             return path
     jobs = {row: first_scored(row, table.columns, out, settings) for row in table.rows}
     logs = {title_of(row): _log(job, out) for row, job in jobs.items() if job}
-    charts = {"What came out": _differences(results, out), "Scores": _label_shares(results, out)}
+    drawn: dict[str, list[str]] = {}
+    for kind, chart in charts(results).items():
+        atomic_write(out / f"table-{name}-{kind}.svg", chart.svg)
+        drawn.setdefault(chart.heading, []).append(page.chart(chart.svg, chart.caption))
     *parts, (last, provenance) = sections(results)
     shown: Html = [
-        (heading, [*map(_block, blocks), *charts.get(heading, ())]) for heading, blocks in parts
+        (heading, [*map(_block, blocks), *drawn.get(heading, ())]) for heading, blocks in parts
     ]
     shown += _pictures(name, out, settings, open_sources)
     shown.append(("Training", _curves(logs)))
@@ -78,42 +81,6 @@ def _block(block: Block) -> str:
 
 def _log(job: Score, out: Path) -> list[dict]:
     return read_log(job.encoder.folder(out)) if job.encoder.trainings else []
-
-
-def _differences(results: Mapping[str, Any], out: Path) -> list[str]:
-    others = {row: cells for row, cells in results["rows"].items() if row != results["baseline"]}
-    panels = {
-        column: {title_of(row): cells[k]["better"] for row, cells in others.items()}
-        for k, column in enumerate(results["columns"])
-        if any(cells[k]["better"]["n"] for cells in others.values())
-    }
-    if not panels:
-        return []
-    caption = (
-        f"Differences from '{title_of(results['baseline'])}' in points, and their 95 % intervals; "
-        "filled: the interval leaves out 0."
-    )
-    return [_chart(results, out, "differences", difference_dots(panels), caption)]
-
-
-def _label_shares(results: Mapping[str, Any], out: Path) -> list[str]:
-    """Return Figure 3, if columns differ in their share of the labels."""
-    tasks = [column.task for column in TABLES[results["table"]].columns]
-    places = [k for k, task in enumerate(tasks) if task.kind == "segmentation"]
-    shares = [tasks[k].share for k in places]
-    if len(set(shares)) < len(shares) or len(shares) < 2:
-        return []
-    lines = {title_of(row): [cells[k] for k in places] for row, cells in results["rows"].items()}
-    caption = "mIoU against the share of labelled images, with 95 % intervals over seeds (Fig. 3)"
-    if any(cell.get("published") for cells in lines.values() for cell in cells):
-        caption += "; dashed: as published"
-    return [_chart(results, out, "labels", score_lines(shares, lines), f"{caption}.")]
-
-
-def _chart(results: Mapping[str, Any], out: Path, kind: str, svg: str, caption: str) -> str:
-    """Return a chart, which is a file beside the page, too."""
-    atomic_write(out / f"table-{results['table']}-{kind}.svg", svg)
-    return page.chart(svg, caption)
 
 
 def _curves(logs: Mapping[str, list[dict]]) -> list[str]:

@@ -27,12 +27,6 @@ def collect(name: str, out: Path, settings: ReproduceSettings) -> dict[str, Any]
     cells = {
         row: [_cell(row, column, out, settings) for column in table.columns] for row in table.rows
     }
-    for row in table.rows:
-        if row != table.baseline:
-            for cell, found in zip(
-                cells[row], _differences(cells, row, table.baseline), strict=True
-            ):
-                cell["better"] = found
     for row, figures in table.published.items():
         for cell, figure in zip(cells[row], figures, strict=True):
             cell["published"] = figure
@@ -44,26 +38,40 @@ def collect(name: str, out: Path, settings: ReproduceSettings) -> dict[str, Any]
         "columns": [column.title for column in table.columns],
         "metrics": [column.metric for column in table.columns],
         "baseline": table.baseline,
-        "rows": cells,
-        "also": {
-            "baseline": table.second_baseline,
-            "rows": {
-                row: _differences(cells, row, table.second_baseline) for row in table.second_rows
-            },
-        },
+        **compared(table, cells),
         "classes": [_classes(table, column, out, settings) for column in table.columns],
         "cost": costs(table, out, settings),
         "made": _made(table, out, settings),
     }
 
 
+def compared(
+    table: Table, cells: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, dict[str, Any]]:
+    """Return what the cells of a table, by row and column, amount to.
+
+    "rows": the cells, with mean and margin of their "seeds", and how much "better" than the
+    baseline they are, seed by seed; "also": the same of the rows of the second comparison.
+    """
+    rows = {
+        row: [{**cell, **summary(list(cell["seeds"].values()))} for cell in of_row]
+        for row, of_row in cells.items()
+    }
+    for row in rows.keys() - {table.baseline}:
+        for cell, found in zip(rows[row], _differences(cells, row, table.baseline), strict=True):
+            cell["better"] = found
+    second = table.second_baseline
+    also = {row: _differences(cells, row, second) for row in table.second_rows}
+    return {"rows": rows, "also": {"baseline": second, "rows": also}}
+
+
 def _cell(row: str, column: Column, out: Path, settings: ReproduceSettings) -> dict[str, Any]:
-    """Return a cell: the figure of each seed that was run, and their mean and margin."""
+    """Return a cell: the figure of each seed that was run."""
     seeds = {
         str(seed): round(_read(job.folder(out) / SCORE)["scores"][column.metric], 3)
         for seed, job in scored(row, column.task, out, settings).items()
     }
-    return {"seeds": seeds, **summary(list(seeds.values()))}
+    return {"seeds": seeds}
 
 
 def _differences(

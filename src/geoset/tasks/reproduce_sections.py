@@ -19,6 +19,7 @@ from geoset.tasks.reproduce_words import (
     headline,
     margin_text,
     not_run,
+    of_seeds,
     question,
     title_of,
     verdicts,
@@ -142,7 +143,8 @@ def _classes(results: Mapping[str, Any]) -> list[Block]:
             Rows([column, *CLASS_HEADINGS], rows),
             Rows(["class", *map(title_of, found)], by_name, f"{column}: each class"),
         ]
-    return [CLASS_NOTE, *blocks] if blocks else []
+    note = " ".join([CLASS_NOTE, *of_seeds(results, "Intervals over other scenes")])
+    return [note, *blocks] if blocks else []
 
 
 def _plain(values: Sequence[float]) -> str:
@@ -185,7 +187,8 @@ def _processes(results: Mapping[str, Any]) -> list[Block]:
         ]
         for row, cost in results["cost"]["rows"].items()
     ]
-    return [Rows(["method", "pre-training", *titles], rows), RUN_NOTE]
+    note = " ".join([RUN_NOTE, *of_seeds(results, "Times and memory")])
+    return [Rows(["method", "pre-training", *titles], rows), note]
 
 
 def _process(cost: Mapping[str, Any]) -> str:

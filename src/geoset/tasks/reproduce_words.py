@@ -133,6 +133,14 @@ def not_run(results: Mapping[str, Any]) -> list[str]:
     return said + ([f"Of {planned} seeds there are fewer: {'; '.join(some)}."] if some else [])
 
 
+def of_seeds(results: Mapping[str, Any], what: str) -> list[str]:
+    """Say of which seeds something is, if not of all: of those that were run in one place."""
+    seeds = results.get("together")
+    if not seeds:
+        return []
+    return [f"{what} are of the seeds {', '.join(map(str, seeds))}, which were run together."]
+
+
 def command(results: Mapping[str, Any]) -> str:
     """Return the command that makes a table."""
     settings, words = results["settings"], ["geoset reproduce", results["table"]]
@@ -141,7 +149,8 @@ def command(results: Mapping[str, Any]) -> str:
         words += ["--data", *(f"{name}=PATH" for name in needed)]
     words.append(f"--seeds {settings['seeds']} --workers {settings['workers']}")
     usual, rooms = asdict(ReproduceSettings()), settings["rooms"]
-    options = {name: settings[name] for name in ("scale", "pretrain_steps", "finetune_steps")}
+    names = ("first_seed", "scale", "pretrain_steps", "finetune_steps")
+    options = {name: settings[name] for name in names}
     changed = {name: value for name, value in options.items() if value != usual[name]}
     changed |= {f"rooms.{n}": count for n, count in rooms.items() if count != usual["rooms"][n]}
     words += [f"--{name.replace('_', '-')} {value}" for name, value in changed.items()]
