@@ -88,10 +88,11 @@ def test_reproduce(command, tmp_path, monkeypatch):
 
 
 def test_examples_are_short_and_all_shown():
-    assert {path.name for path in EXAMPLES} == {"reader.py", "loss.py", "layer.py"}
+    pages = {"reader": "extending", "loss": "extending", "layer": "extending", "whole": "api"}
+    assert {path.stem for path in EXAMPLES} == pages.keys()
     for path in EXAMPLES:
         assert len(path.read_text().splitlines()) < 40
-        assert f'--8<-- "examples/{path.name}"' in PAGES["extending"]
+        assert f'--8<-- "examples/{path.name}"' in PAGES[pages[path.stem]]
 
 
 def test_example_of_a_reader(tmp_path, monkeypatch):
@@ -124,6 +125,17 @@ def test_example_of_a_loss(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     run(["python", "examples/loss.py", "prepared/my_scan"], monkeypatch)
     assert "step 0: sets" in capsys.readouterr().out
+
+
+def test_example_of_the_whole_method(tmp_path, monkeypatch, capsys):
+    rooms, out = tmp_path / "rooms", tmp_path / "out"
+    for seed, split in enumerate(("train", "val")):
+        write_room(rooms / f"room-{seed}", seed, RoomSettings(frames=3))
+        (rooms / f"{split}.txt").write_text(f"room-{seed}\n")
+    run(["python", "examples/whole.py", str(rooms), str(rooms), str(out), "2"], monkeypatch)
+    assert re.search(r"^mIoU 0\.\d+$", capsys.readouterr().out, re.MULTILINE)
+    assert geoset.load_model(out / "encoder").out_channels == 32
+    assert list((out / "encoder").glob("**/*timm*"))
 
 
 @cache

@@ -5,6 +5,7 @@ import functools
 import inspect
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import get_args
@@ -203,3 +204,12 @@ def test_an_unknown_command(monkeypatch, capsys, words, message):
     with pytest.raises(SystemExit, match="2"):
         geoset.cli.main()
     assert capsys.readouterr().err == message
+
+
+@pytest.mark.parametrize("words", ["--help", "pretrain --help"])
+def test_nothing_fails_if_no_one_reads_on(words):
+    command = [sys.executable, "-m", "geoset", *words.split()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0

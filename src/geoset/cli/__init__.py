@@ -1,6 +1,7 @@
 """The command line: one function a command. What they do lives in `geoset.tasks`."""
 
 import difflib
+import os
 import sys
 from collections.abc import Callable, Mapping
 
@@ -46,6 +47,7 @@ CHOSEN = {  # commands whose recipe decides on the defaults that help shows
     segmentation: chosen_segmentation,
     instances: chosen_instances,
 }
+HELP = {"-h", "--help"}
 PURPOSE = "RGB-D scans in, pre-trained image encoders out."
 ORDER = """\
 Usual order: inspect, prepare, pretrain, compare, finetune, evaluate, predict.
@@ -64,12 +66,12 @@ def main() -> None:
     """Run the command line; bad input ends with one clear line and exit code 2."""
     arguments = sys.argv[1:]
     try:
-        if arguments == ["--version"]:
-            print(__version__)
-        elif arguments[:1] == ["finetune"]:
-            _run("geoset finetune", sentence_of(finetune), FINETUNE, KINDS, arguments[1:])
-        else:
-            _run("geoset", PURPOSE, COMMANDS, ORDER, arguments)
+        _dispatch(arguments)
+    except BrokenPipeError:
+        if not HELP.intersection(arguments):
+            raise
+        # What reads the help, such as `head`, has enough. Python's own flush would fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except GeosetError as error:
         print(f"geoset: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -78,12 +80,24 @@ def main() -> None:
         raise SystemExit(130) from None
 
 
+def _dispatch(arguments: list[str]) -> None:
+    try:
+        if arguments == ["--version"]:
+            print(__version__)
+        elif arguments[:1] == ["finetune"]:
+            _run("geoset finetune", sentence_of(finetune), FINETUNE, KINDS, arguments[1:])
+        else:
+            _run("geoset", PURPOSE, COMMANDS, ORDER, arguments)
+    finally:
+        sys.stdout.flush()
+
+
 def _run(
     prog: str, purpose: str, commands: Mapping[str, Callable], end: str, arguments: list[str]
 ) -> None:
     """Run the command that comes first in `arguments`, or print the overview of all."""
     name, *rest = arguments or ["--help"]
-    if name in ("-h", "--help"):
+    if name in HELP:
         print(overview(prog, purpose, commands, end))
         return
     if name not in commands:
@@ -94,7 +108,7 @@ def _run(
             + f" See them all: {prog} --help"
         )
     command = commands[name]
-    if {"-h", "--help"}.intersection(rest):
+    if HELP.intersection(rest):
         print(description_of(command), end="\n\n")  # above the usage: tyro would not keep its lines
     tyro.cli(
         CHOSEN[command](rest) if command in CHOSEN else command,
