@@ -52,21 +52,12 @@ def reproduce(
     if name not in TABLES:
         raise GeosetError(f"table '{name}' is unknown; choose from {', '.join(TABLES)}")
     table = TABLES[name]
-    shared = shared_settings(settings, data)
-    check_settings(out, shared)
+    check_settings(out, shared_settings(settings, data))
     jobs = plan(table, settings)
     console.print(describe(table, jobs, out, settings), highlight=False)
     if only_plan:
         return None
-    failed = 0
-    if all(is_done(job, out) for job in jobs):
-        keep_settings(out, shared)
-    else:
-        sources = find_sources(table, out, data, settings)
-        keep_settings(out, shared)  # not before: data may be missing
-        if data is None:
-            reproduce_data.make_rooms(out / "rooms", settings.rooms, settings.workers)
-        failed = _do_missing(jobs, out, sources, settings, console)
+    failed = do_missing(table, jobs, out, data, settings, console)
     results = collect(name, out, settings)
     text = write_results(name, results, out, console)
     page = write_page(
@@ -81,14 +72,27 @@ def reproduce(
     return text
 
 
-def _do_missing(
+def do_missing(
+    table: Table,
     jobs: list[Job],
     out: Path,
-    sources: reproduce_data.Sources,
+    data: Mapping[str, Path] | None,
     settings: ReproduceSettings,
     console: Console,
 ) -> int:
-    """Prepare scenes and do the runs that are not done; say which failed, and return how many."""
+    """Do the runs that are not done, and what they need; say which failed, and return how many.
+
+    Raises:
+        GeosetError, SystemExit: as `reproduce`.
+    """
+    shared = shared_settings(settings, data)
+    if all(is_done(job, out) for job in jobs):
+        keep_settings(out, shared)
+        return 0
+    sources = find_sources(table, out, data, settings)
+    keep_settings(out, shared)  # not before: data may be missing
+    if data is None:
+        reproduce_data.make_rooms(out / "rooms", settings.rooms, settings.workers)
     trainings = [job.trainings[-1] for job in jobs if isinstance(job, Encoder)]
     reproduce_data.make_scenes(sources, trainings, settings.workers)
     failed = run_all(jobs, out, sources, settings, console)
