@@ -13,7 +13,7 @@ from geoset.tasks.reproduce_jobs import COST, Encoder, Score, is_done
 
 # Seconds of one core of a plain machine at the small scale, a run.
 SMALL_SECONDS = {"probe": 90, "segmentation": 120, "instances": 400}
-SECONDS_A_STAGE = {"view": 300, "sets": 300, "depth": 300, "geo": 1100}
+SECONDS_A_STAGE = {"view": 300, "sets": 300, "depth": 300, "geo": 600}
 
 
 def describe(
