@@ -1,4 +1,7 @@
-"""Make the picture of docs/viewer.md in Chromium: `python docs/make_viewer_picture.py`."""
+"""Make the pictures of docs/viewer.md in Chromium: `python docs/make_viewer_picture.py [SCAN]`.
+
+Of a made-up room, with names; of SCAN, if one is given, with its sets.
+"""
 
 import sys
 import tempfile
@@ -18,7 +21,7 @@ from geoset.viewer.window import Window
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from browser import Browser, until
 
-PICTURE = Path(__file__).parent / "pictures" / "viewer.jpg"
+PICTURES = Path(__file__).parent / "pictures"
 ROOM = RoomSettings(frames=30, height=144, width=192)
 SIZE = (1200, 640)
 NAMED = ("wall", "floor", "bed", "chair", "table")
@@ -28,28 +31,40 @@ CLOSE = "document.querySelectorAll('.mantine-Notification-closeButton').forEach(
 
 
 def main() -> None:
-    """Prepare a room, name some of its sets, and look at it under Names."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_room(Path(folder, "scans", "room"), 1, ROOM)
-        prepared = Path(folder, "prepared")
+    """Draw a room of which some sets are named, or the sets of a scan."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if scan := sys.argv[1:]:
+            prepare(Path(*scan), folder / "prepared", PrepareSettings(image_size=(96, 128)))
+            draw(folder, "sets: geometric", PICTURES / "viewer-scan.jpg")
+            return
+        write_room(folder / "scans" / "room", 1, ROOM)
         settings = PrepareSettings(image_size=(ROOM.height, ROOM.width))
-        prepare(Path(folder, "scans"), prepared, settings)
-        add_layers([prepared], LayerSettings(images="semantic"))
-        session = Session([PreparedScene(prepared / "room")], Path(folder, "labels"))
+        prepare(folder / "scans", folder / "prepared", settings)
+        add_layers([folder / "prepared"], LayerSettings(images="semantic"))
+        draw(folder, NAMES, PICTURES / "viewer.jpg")
+
+
+def draw(folder: Path, coloring: str, picture: Path) -> None:
+    """Look at the prepared scene of a folder in Chromium, coloured so, and save what is seen."""
+    (scene,) = (folder / "prepared").glob("*/scene.json")
+    session = Session([PreparedScene(scene.parent)], folder / "labels")
+    if coloring == NAMES:
         name_sets(session)
-        window = Window(session, "localhost", 8080)
-        window.coloring.value = NAMES
-        window.cameras.value = False
-        try:
-            address = f"http://localhost:{window.port}/"
-            with Browser(address, Path(folder, "profile"), SIZE) as page:
-                until(lambda: page.click("Names") or page.shows("Undo"))
-                page.run(CLOSE)  # that no graphics card is there
-                until(lambda: page.run(OPAQUE))
-                picture = page.picture()
-        finally:
-            window.stop()
-    Image.fromarray(picture).save(PICTURE, quality=85, optimize=True)
+    window = Window(session, "localhost", 8080)
+    window.coloring.value = coloring
+    window.cameras.value = False
+    try:
+        address = f"http://localhost:{window.port}/"
+        with Browser(address, folder / "profile", SIZE) as page:
+            tab, shown = ("Names", "Undo") if coloring == NAMES else ("Surface", "See all of it")
+            until(lambda: page.click(tab) or page.shows(shown))
+            page.run(CLOSE)  # that no graphics card is there
+            until(lambda: page.run(OPAQUE))
+            seen = page.picture()
+    finally:
+        window.stop()
+    Image.fromarray(seen).save(picture, quality=85, optimize=True)
 
 
 def name_sets(session: Session) -> None:

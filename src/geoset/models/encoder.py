@@ -9,7 +9,7 @@ colours in 0..1 normalised by `mean` and `std`. Networks and decoders ask these 
 from difflib import get_close_matches
 
 import timm
-from torch import nn
+from torch import Tensor, nn
 
 from geoset.errors import GeosetError
 
@@ -25,6 +25,7 @@ EXAMPLES = (
 )
 
 LEVELS = 4
+SAFE_CHANNELS = 8  # from so many on, see _spare_narrow_shortcuts
 
 
 def build_encoder(name: str, width: float = 1.0, output_stride: int = 32) -> nn.Module:
@@ -79,11 +80,32 @@ def _build_resnet(name: str, width: float, output_stride: int) -> nn.Module:
         # As in torchvision: with zeros, the branches' first convolutions get no gradient at first.
         zero_init_last=False,
     )
+    _spare_narrow_shortcuts(encoder)
     encoder.channels = tuple(encoder.feature_info.channels())
     encoder.reductions = tuple(encoder.feature_info.reduction())
     encoder.multiple = 1
     encoder.mean, encoder.std = IMAGENET_MEAN, IMAGENET_STD
     return encoder
+
+
+def _spare_narrow_shortcuts(encoder: nn.Module) -> None:
+    """Leave pixels out before strided 1x1 convolutions of few channels, not in them.
+
+    It is the same. But oneDNN (with torch 2.15, on CPUs without AVX-512) writes beyond its memory
+    in their backward pass, in channels_last: the process dies, there or later.
+    """
+    for module in encoder.modules():
+        if (
+            isinstance(module, nn.Conv2d)
+            and (module.kernel_size, module.stride) == ((1, 1), (2, 2))
+            and module.in_channels < SAFE_CHANNELS
+        ):
+            module.stride = (1, 1)
+            module.register_forward_pre_hook(_every_second_pixel)
+
+
+def _every_second_pixel(module: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+    return inputs[0][:, :, ::2, ::2]
 
 
 def _build_timm(name: str) -> nn.Module:
