@@ -50,5 +50,5 @@ def test_it_is_the_same():
 def test_a_narrow_network_trains(name, width):
     """In a process of its own: what was wrong would end this one."""
     command = [sys.executable, "-c", STEP.format(name=name, width=width)]
-    found = subprocess.run(command, capture_output=True, text=True)
+    found = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert found.returncode == 0, found.stderr[-2000:]
