@@ -27,7 +27,7 @@ def join(ours: Results, theirs: Results) -> dict[str, Any]:
         row: [_cell(*pair) for pair in zip(of_row, other["rows"][row], strict=True)]
         for row, of_row in main["rows"].items()
     }
-    first = min(_first(part) for part in (main, other))
+    first = min(part["settings"]["first_seed"] for part in (main, other))
     settings = main["settings"] | {
         "seeds": max(seeds_of(main) | seeds_of(other)) + 1 - first,
         "first_seed": first,
@@ -48,10 +48,6 @@ def seeds_of(results: Results) -> set[int]:
     """Return the seeds that any cell has."""
     cells = [cell for of_row in results["rows"].values() for cell in of_row]
     return {int(seed) for cell in cells for seed in cell["seeds"]}
-
-
-def _first(results: Results) -> int:
-    return results["settings"].get("first_seed", 0)
 
 
 def _check(ours: Results, theirs: Results) -> None:
