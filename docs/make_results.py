@@ -1,18 +1,20 @@
 """Write docs/results.md from docs/results/: `python docs/make_results.py [--take FOLDER]`.
 
 With `--take`, the tables that `geoset reproduce` has made in FOLDER are copied there first, with
-their charts, and their pictures as JPEG. A table that is there with other seeds keeps these, and
-its pictures, and gains the seeds of FOLDER.
+their charts, and the pictures of those named as JPEG. A table that is there with other seeds keeps
+these, and its pictures, and gains the seeds of FOLDER. Of a table of one seed the page says only
+what it scored; the rest is in its JSON.
 """
 
 import argparse
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from geoset.tasks.reproduce_charts import charts
+from geoset.tasks.reproduce_charts import Chart, charts
 from geoset.tasks.reproduce_join import join, seeds_of
 from geoset.tasks.reproduce_page import CAPTIONS
 from geoset.tasks.reproduce_sections import as_markdown, sections
@@ -26,6 +28,7 @@ seeds, so that everybody can check them. The command stands at the end of each. 
 [Reproduce](reproduce.md#read-the-result). This page is written from the JSON beside it by
 `python docs/make_results.py`.
 """
+ONE_SEED = ("What came out", "Scores", "How it was made")  # sections of a table without intervals
 NOTHING = "\nNo table has been run with enough seeds yet.\n"
 
 
@@ -33,15 +36,20 @@ def main() -> None:
     """Take tables over, if any are named, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--take", type=Path, metavar="FOLDER", help="--out of geoset reproduce")
+    parser.add_argument(
+        "--pictures", nargs="*", default=["benchmark"], metavar="TABLE", help="take theirs, too"
+    )
     parser.add_argument("--hours", type=float, help="that the command took by the clock")
     options = parser.parse_args()
     if options.take:
-        take(options.take, DOCS / "results", options.hours)
+        take(options.take, DOCS / "results", options.pictures, options.hours)
     (DOCS / "results.md").write_text(page(DOCS / "results"))
 
 
-def take(source: Path, results: Path, hours: float | None = None) -> None:
-    """Take tables over from a folder of `geoset reproduce`, with charts and pictures."""
+def take(
+    source: Path, results: Path, pictures: Collection[str], hours: float | None = None
+) -> None:
+    """Take tables over from a folder of `geoset reproduce`, with charts, some with pictures."""
     results.mkdir(exist_ok=True)
     for path in sorted(source.glob("table-*.json")):
         found = json.loads(path.read_text())
@@ -49,12 +57,14 @@ def take(source: Path, results: Path, hours: float | None = None) -> None:
             found["made"]["hours"] = hours
         target = results / path.name
         before = json.loads(target.read_text()) if target.is_file() else None
+        if before and seeds_of(found) < seeds_of(before):
+            continue
         if before and not seeds_of(before) <= seeds_of(found):
             found = join(before, found)
-        else:
+        elif found["table"] in pictures:
             take_pictures(source, results, path.stem)
         target.write_text(json.dumps(found, indent=1) + "\n")
-        for kind, chart in charts(found).items():
+        for kind, chart in drawings(found).items():
             (results / f"{path.stem}-{kind}.svg").write_text(chart.svg)
 
 
@@ -77,10 +87,22 @@ def page(results: Path) -> str:
     )
 
 
+def drawings(found: dict[str, Any]) -> dict[str, Chart]:
+    """Return the charts of a table; of one seed, differences have no intervals to draw."""
+    found_charts = charts(found)
+    if len(seeds_of(found)) == 1:
+        found_charts.pop("differences", None)
+    return found_charts
+
+
 def table(found: dict[str, Any], results: Path) -> str:
     """Return what the page says of a table."""
     stem, parts = f"table-{found['table']}", sections(found)
-    drawn = [shown(f"{stem}-{kind}.svg", chart.caption) for kind, chart in charts(found).items()]
+    if len(seeds_of(found)) == 1:
+        parts = [part for part in parts if part[0] in ONE_SEED]
+    drawn = [
+        shown(f"{stem}-{kind}.svg", drawing.caption) for kind, drawing in drawings(found).items()
+    ]
     pictures = [
         (heading, [shown(f"{stem}-{kind}.jpg", caption)])
         for kind, (heading, caption) in CAPTIONS.items()

@@ -201,7 +201,7 @@ def saturated_depth(scan, name):
 
 
 BAD_FRAMES = [
-    (damage_color, "image size differs from the first frame's"),
+    (damage_color, "image size differs from most frames'"),
     (damage_png, "unreadable colour file"),
     (damage_jpeg, "unreadable colour file"),
     (damage_depth, "unreadable depth file"),

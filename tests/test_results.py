@@ -39,7 +39,7 @@ def taken(tmp_path):
         write_results(name, found, source, Console(quiet=True))
     Image.new("RGB", (2000, 1000)).save(source / "table-2-features.png")
     (source / "table-2-labels.svg").write_text("<svg/>")
-    MAKE["take"](source, results, 2.5)
+    MAKE["take"](source, results, ["2"], 2.5)
     return results
 
 
@@ -71,7 +71,7 @@ def test_a_table_that_is_there_gains_other_seeds_and_keeps_its_pictures(tmp_path
         write_results("demo", found, source, Console(quiet=True))
         color = (0, 0, 120 * len(seeds))
         Image.new("RGB", (8, 8), color).save(source / "table-demo-features.png")
-        MAKE["take"](source, results)
+        MAKE["take"](source, results, ["demo"])
         seeds.append(json.loads((results / "table-demo.json").read_text())["rows"]["scratch"])
     assert [cells[0]["seeds"] for cells in seeds] == [
         {"0": 5.0, "1": 6.0},

@@ -229,6 +229,12 @@ def test_held_out_frames_are_in_no_pair(scenes):
         assert (batches[step].views[:, 1] % 3 > 0).all()
 
 
+def test_nothing_left_of_what_is_not_held_out(scenes):
+    expected = "heldout_every=1 leaves out all 15 pairs of frames; choose a larger number"
+    with pytest.raises(GeosetError, match=expected):
+        PairBatches(scenes[:1], 1, SEED, heldout_every=1)
+
+
 def test_finish_is_given_the_step(scenes):
     batches = PairBatches(scenes, 6, SEED, parts=2, finish=lambda batch, step: (step, batch))
     plain = PairBatches(scenes, 6, SEED, parts=2)
@@ -249,8 +255,8 @@ def test_no_pair_at_all(lone):
     with pytest.raises(GeosetError) as error:
         PairBatches([lone], 4, SEED)
     assert str(error.value) == (
-        "none of the 1 prepared scenes has a pair of overlapping frames; prepare again with a "
-        "smaller --frame-step or --min-overlap"
+        "none of the 1 prepared scenes has a pair of overlapping frames of one size; prepare again "
+        "with a smaller --frame-step or --min-overlap"
     )
 
 

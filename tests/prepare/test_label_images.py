@@ -102,6 +102,15 @@ def test_frames_that_cannot_take_part_are_counted(own):
     assert skipped == {"no label image": 1, "frame is no longer in the scan": 1}
 
 
+def test_an_unreadable_label_image_costs_its_vote_alone(own):
+    scene, scan = own
+    path = scan / "label/000001.png"
+    path.write_bytes(path.read_bytes()[:40])
+    majority, skipped = vote_from_images(scene, "semantic")
+    assert skipped == {"unreadable label image": 1}
+    assert (majority.labels >= 0).any()
+
+
 def test_a_scan_without_label_images(own):
     scene, scan = own
     shutil.rmtree(scan / "label")

@@ -4,7 +4,7 @@ import pytest
 from geoset.geometry.camera import Camera, transform
 from geoset.geometry.mesh import TriangleMesh
 from geoset.geometry.raycast import Raycaster
-from geoset.prepare.views import cover, make_view, resample_depth
+from geoset.prepare.views import cover, make_view, resample_depth, resize_image
 from geoset.scans.scan import Frame
 
 SIZE = (32, 40)
@@ -164,6 +164,15 @@ def test_images_are_covered_and_cropped_in_the_middle(native, image_size, window
     before, after = Camera(K, *native).project(points)[0], camera.project(points)[0]
     scale = stored[0] / (window[2] - window[0])
     np.testing.assert_allclose(after, (before - window[:2]) * scale, atol=1e-9)
+
+
+def test_images_that_are_enlarged_are_interpolated():
+    ramp = np.repeat(np.arange(0, 160, 8, dtype=np.uint8)[None, :, None], 15, axis=0).repeat(3, 2)
+    wide = resize_image(ramp, (30, 40), (0, 0, 20, 15)).astype(int)
+    assert wide.shape == (30, 40, 3)
+    assert set(np.diff(wide[:, 1:-1], axis=1).ravel()) == {4}  # nearest: 0 and 8
+    small = resize_image(ramp, (3, 4), (0, 0, 20, 15))
+    assert small[0, :, 0].tolist() == [16, 56, 96, 136]  # means of five
 
 
 def test_the_window_never_leaves_the_image():

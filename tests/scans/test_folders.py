@@ -81,14 +81,21 @@ class TestRejected:
     @pytest.mark.parametrize("kind", ["color", "depth"])
     def test_size(self, folder, kind):
         write_raster(folder / f"{kind}/000001.png", np.ones((30, 41), np.uint16))
-        self.check(folder, "image size differs from the first frame's")
+        self.check(folder, "image size differs from most frames'")
 
     def check(self, folder, reason):
         scan = open_scan(folder)
         assert names(scan) == ["000000", "000002", "000003"]
         assert scan.rejected == [("000001", reason)]
 
-    def test_sizes_are_compared_with_the_first_usable_frame(self, folder):
+    def test_an_odd_first_frame_costs_only_itself(self, folder):
+        write_image(folder / "color/000000.png", np.zeros((60, 80, 3), np.uint8))
+        scan = open_scan(folder)
+        assert names(scan) == ["000001", "000002", "000003"]
+        assert scan.rejected == [("000000", "image size differs from most frames'")]
+        assert (scan.frames[0].camera.width, scan.frames[0].camera.height) == (40, 30)
+
+    def test_sizes_of_unusable_frames_do_not_count(self, folder):
         write_image(folder / "color/000000.png", np.zeros((60, 80, 3), np.uint8))
         write_matrix(folder / "pose/000000.txt", np.full((4, 4), np.nan))
         scan = open_scan(folder)

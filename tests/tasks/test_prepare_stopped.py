@@ -21,14 +21,6 @@ from reference.box_room import POSES, write_box_room
 COMMAND = [sys.executable, "-c", "from geoset.cli import main; main()", "prepare"]
 
 
-@pytest.fixture
-def limit_file_size():
-    """Let no file grow beyond the given bytes: writing fails in the middle, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @pytest.mark.parametrize(
     ("size", "written"), [(0, "frames.tar"), (20_000, "frames.tar"), (400_000, "surface.ply")]
 )

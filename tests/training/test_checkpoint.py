@@ -74,19 +74,19 @@ def test_half_written_and_later_checkpoints_are_removed(tmp_path):
     assert names(tmp_path) == ["step-00000001"]
 
 
-def test_full_disk_keeps_the_former_checkpoint(tmp_path, monkeypatch):
+@pytest.mark.parametrize("where", ["weights", "state"])
+def test_full_disk_keeps_the_former_checkpoint(tmp_path, limit_file_size, where):
     former = save_checkpoint(tmp_path, 1, model(1.0), {})
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
+    large = torch.ones(100_000)
+    weights = nn.Sequential(nn.Linear(100_000, 1)) if where == "weights" else model(2.0)
+    limit_file_size(100_000)
     expected = (
-        r"step-00000002: the checkpoint cannot be written \(No space left on device\). Former "
+        r"step-00000002: the checkpoint cannot be written \(.*\). Former "
         "checkpoints are unchanged; make room, then run the same command with --resume"
     )
     with pytest.raises(GeosetError, match=expected):
-        save_checkpoint(tmp_path, 2, model(2.0), {})
+        save_checkpoint(tmp_path, 2, weights, {"large": large} if where == "state" else {})
+    assert not list((tmp_path / "checkpoints").glob(".*"))
     assert names(tmp_path) == ["step-00000001"]
     assert newest_checkpoint(tmp_path) == (former, 1)
 

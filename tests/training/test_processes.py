@@ -57,6 +57,22 @@ def test_processes_started_by_others(start_together, whole, tmp_path, launcher, 
     assert_same_run(tmp_path, whole)
 
 
+@pytest.fixture
+def on_a_mac(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+
+
+def test_on_a_mac_the_cpu_is_what_is_chosen(on_a_mac):
+    assert start_processes("auto", 1, 1, "32-true").device.type == "cpu"
+
+
+@pytest.mark.parametrize("accelerator", ["gpu", "mps"])
+def test_the_gpu_of_a_mac_is_refused(on_a_mac, accelerator):
+    with pytest.raises(GeosetError, match=r"GPUs have no float64.* use --accelerator cpu"):
+        start_processes(accelerator, 1, 1, "32-true")
+
+
 def linear_run(out, accumulate, devices):
     """SGD on a linear model, without anything random."""
 

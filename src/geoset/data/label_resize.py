@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from geoset.data.label_set import Instances, LabelledSet
 from geoset.errors import GeosetError
+from geoset.prepare.views import resize_image
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,7 @@ class ResizedSet:
         image = self.source.image(i)
         if image.shape[:2] == self.size:
             return image
-        box = window(image.shape[:2], self.size)
-        shrinks = box[2] - box[0] >= self.size[1]
-        how = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
-        return np.asarray(Image.fromarray(image).resize(self.size[::-1], how, box=box))
+        return resize_image(image, self.size, window(image.shape[:2], self.size))
 
     def semantic(self, i: int) -> np.ndarray:
         """Return the class of each pixel, (H,W) int64: that of its centre; -1 = ignored."""

@@ -53,8 +53,9 @@ class PairBatches(Dataset):
     """Batches by step: a function of (scenes, batch_pairs, seed, step) only.
 
     An epoch visits every pair once, in an order of its own; views of one batch have one size, and
-    the pairs of an epoch that fill no whole batch wait for the next. Each batch comes in `parts`
-    equal ones: element `step * parts + part`.
+    the pairs of an epoch that fill no whole batch wait for the next. Pairs of views of two sizes,
+    one upright and one lying, are left out; `mixed` counts them. Each batch comes in `parts` equal
+    ones: element `step * parts + part`.
 
     layers: labellings to load; where a scene lacks one, its views have no set of it
     groups: a grouping of the sets of one of the layers
@@ -94,21 +95,32 @@ class PairBatches(Dataset):
             [np.column_stack([np.full(len(p), index), p]) for index, p in enumerate(pairs)]
         ).astype(np.int64)
         if heldout_every:
-            self.pairs = self.pairs[(self.pairs[:, 1:] % heldout_every > 0).all(axis=1)]
+            self.pairs = _not_held_out(self.pairs, heldout_every)
+        size_of_pair, alike = self._sizes()
+        self.pairs, self.mixed = self.pairs[alike], int((~alike).sum())
         if len(self.pairs) == 0:
             raise GeosetError(
-                f"none of the {len(self.scenes)} prepared scenes has a pair of overlapping frames; "
+                f"none of the {len(self.scenes)} prepared scenes has a pair of overlapping frames "
+                "of one size; "
                 "prepare again with a smaller --frame-step or --min-overlap"
             )
-        first_camera = [scene.camera(0) for scene in self.scenes]
-        sizes = np.array([(camera.height, camera.width) for camera in first_camera])
-        _, self._size_of_scene = np.unique(sizes, axis=0, return_inverse=True)
+        self._size_of_pair = size_of_pair[alike]
         self._epoch: tuple[int, np.ndarray] = (-1, np.empty(0))
+
+    def _sizes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return a number for the image size of the first view of each pair, and whether both
+        views have it, (P,) each.
+        """
+        sizes = [scene.sizes for scene in self.scenes]
+        start = np.cumsum([0, *map(len, sizes)])
+        _, number = np.unique(np.concatenate(sizes), axis=0, return_inverse=True)
+        first, second = number.reshape(-1)[start[self.pairs[:, :1]] + self.pairs[:, 1:]].T
+        return first, first == second
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches until every pair has been seen once."""
-        counts = np.bincount(self._size_of_scene[self.pairs[:, 0]].reshape(-1))
+        counts = np.bincount(self._size_of_pair)
         return int(sum(max(1, count // self.batch_pairs) for count in counts if count))
 
     def __getitem__(self, element: int) -> Any:
@@ -123,10 +135,9 @@ class PairBatches(Dataset):
     def _order(self, epoch: int) -> np.ndarray:
         """Return (steps_per_epoch, batch_pairs) rows of `pairs`."""
         generator = np.random.default_rng((self.seed, epoch))
-        size_of_pair = self._size_of_scene[self.pairs[:, 0]].reshape(-1)
         batches = []
-        for size in np.unique(size_of_pair):
-            rows = generator.permutation(np.flatnonzero(size_of_pair == size))
+        for size in np.unique(self._size_of_pair):
+            rows = generator.permutation(np.flatnonzero(self._size_of_pair == size))
             if len(rows) < self.batch_pairs:  # too few for one batch: some come twice
                 rows = np.resize(rows, self.batch_pairs)
             whole = len(rows) // self.batch_pairs
@@ -171,6 +182,16 @@ class PairBatches(Dataset):
             return set_ids, {}
         groups = [self.groups.ids(*each) for each in maps]
         return set_ids, {self.groups.layer: torch.from_numpy(np.stack(groups))}
+
+
+def _not_held_out(pairs: np.ndarray, every: int) -> np.ndarray:
+    left = pairs[(pairs[:, 1:] % every > 0).all(axis=1)]
+    if len(pairs) and not len(left):
+        raise GeosetError(
+            f"heldout_every={every} leaves out all {len(pairs)} pairs of frames; choose a larger "
+            "number, so that frames between those held out overlap"
+        )
+    return left
 
 
 class _Layer:

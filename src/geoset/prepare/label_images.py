@@ -9,7 +9,7 @@ from geoset.prepare.scene import PreparedScene
 from geoset.prepare.views import cover
 from geoset.prepare.votes import Majority, Votes
 from geoset.scans.detect import open_scan
-from geoset.scans.scan import Frame
+from geoset.scans.scan import Frame, FrameError
 
 ASPECT_TOLERANCE = 0.02  # 1296x968 and 640x480 are two sizes of one image
 UNLABELLED = 0
@@ -40,7 +40,14 @@ def vote_from_images(scene: PreparedScene, kind: str) -> tuple[Majority, dict[st
         elif kind not in frames[name].read_labels:
             skipped["no label image"] += 1
         else:
-            labels, vertex_map = stored_labels(scene, i, frames[name], kind), scene.vertex_map(i)
+            try:
+                labels, vertex_map = (
+                    stored_labels(scene, i, frames[name], kind),
+                    scene.vertex_map(i),
+                )
+            except FrameError as error:
+                skipped[error.reason] += 1
+                continue
             voting = (vertex_map >= 0) & (labels != UNLABELLED)
             votes.add(vertex_map[voting], labels[voting])
     if sum(skipped.values()) == len(scene):
@@ -57,6 +64,7 @@ def stored_labels(scene: PreparedScene, i: int, frame: Frame, kind: str) -> np.n
     """Return the label image of a frame, resized (nearest) and cropped as its stored image was.
 
     Raises:
+        FrameError: the label image cannot be read.
         GeosetError: the camera is another than the one stored, or the label image shows another
             part of the view than the colour image.
     """
@@ -69,7 +77,10 @@ def stored_labels(scene: PreparedScene, i: int, frame: Frame, kind: str) -> np.n
             f"{scene.path}: frame {frame.name} has another camera in {scene.info['scan']['path']} "
             "than when it was prepared; remove the scene's folder and run geoset prepare again"
         )
-    labels = frame.label(kind)
+    try:
+        labels = frame.label(kind)
+    except GeosetError as error:
+        raise FrameError(str(error), "unreadable label image") from error
     height, width = labels.shape
     if abs(width / height * frame.camera.height / frame.camera.width - 1) > ASPECT_TOLERANCE:
         raise GeosetError(

@@ -91,6 +91,11 @@ class PreparedScene:
         frame = self.info["frames"][i]
         return Camera(np.array(frame["K"]), frame["width"], frame["height"])
 
+    @property
+    def sizes(self) -> np.ndarray:
+        """(F,2) height and width of the frames; they may differ, as upright and lying images do."""
+        return np.array([(frame["height"], frame["width"]) for frame in self.info["frames"]])
+
     def world_from_camera(self, i: int) -> np.ndarray:
         """Return the pose (4,4) of frame i, in the coordinates of `vertices`."""
         return np.array(self.info["frames"][i]["world_from_camera"])

@@ -45,7 +45,7 @@ def read_stamp(folder: Folder, name: str, keys: tuple[str, ...]) -> dict[str, An
 
 
 def read_array(folder: Folder, name: str) -> np.ndarray:
-    """Map the array in `name`.npy into memory, read-only.
+    """Read the array in `name`.npy.
 
     Raises:
         GeosetError: it cannot be read.
@@ -54,7 +54,8 @@ def read_array(folder: Folder, name: str) -> np.ndarray:
     entry = {} if isinstance(folder, LocalFolder) else read_stamp(folder, name, CHECKSUM)
     try:
         with folder.file(f"{name}.npy", entry) as file:
-            return np.load(file, mmap_mode="r", allow_pickle=False)
+            # Not mapped: that would keep a file open for each of what may be thousands of scenes.
+            return np.load(file, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise _unreadable(folder, name, error) from error
 

@@ -47,9 +47,7 @@ def make_view(
     Masked pixels see nothing and have no depth. Flying pixels count as holes, unless `depth_edges`.
     """
     camera, box = cover(frame.camera, image_size)
-    image = Image.fromarray(frame.image()).resize(
-        (camera.width, camera.height), Image.Resampling.BOX, box=box
-    )
+    image = resize_image(frame.image(), (camera.height, camera.width), box)
     world_from_camera = frame.world_from_camera.copy()
     world_from_camera[:3, 3] -= offset
     vertex_map, surface_depth = raycaster.cast(camera, world_from_camera)
@@ -67,7 +65,19 @@ def make_view(
             keep |= depth == 0
         vertex_map = np.where(keep, vertex_map, np.int32(-1))
     vertex_map = np.where(masked, np.int32(-1), vertex_map)
-    return View(np.asarray(image), depth, vertex_map, camera, world_from_camera, residual)
+    return View(image, depth, vertex_map, camera, world_from_camera, residual)
+
+
+def resize_image(
+    image: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float]
+) -> np.ndarray:
+    """Resize what `box` (left, top, right, bottom) holds of an image (H,W,3) to `size` (H,W).
+
+    The mean over the area of a pixel; bilinear when enlarged, where that would repeat pixels.
+    """
+    shrinks = box[2] - box[0] >= size[1]
+    how = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(image).resize(size[::-1], how, box=box))
 
 
 def cover(

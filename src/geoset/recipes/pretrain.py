@@ -155,13 +155,13 @@ class Hardware:
     """What a run trains on; it does not change what is trained."""
 
     accelerator: str = "auto"
-    """cpu, gpu or auto, which is a GPU if there is one"""
+    """cpu, gpu or auto, which is a GPU if there is one (CUDA; not Apple's)"""
     devices: int = 1
     """how many of them on a machine"""
     nodes: int = 1
     """how many machines; each starts the same command, as torchrun and SLURM do"""
     workers: int = 1
-    """processes that load data, for each device"""
+    """processes that load data, for each device; with geo each keeps the voxels of all scenes"""
     checkpoint_seconds: float = 60.0
     """seconds from one checkpoint to the next: what a kill can cost at most"""
     compile: bool = False

@@ -1,5 +1,6 @@
 """What all file-per-frame readers share: checking each frame, keeping the good ones."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -55,25 +56,25 @@ def assemble_frames(
 ) -> tuple[list[Frame], list[tuple[str, str]]]:
     """Build frames from files; return the usable ones, and (name, reason) of the others.
 
-    Intrinsics that all frames share serve one image size, so frames whose sizes differ from those
-    of the first usable frame are rejected; frames with cameras of their own may be of any size
-    that these take: what they refuse with a FrameError is rejected.
+    Intrinsics that all frames share serve one image size, so frames of another than most usable
+    ones have are rejected; frames with cameras of their own may be of any size that these take:
+    what they refuse with a FrameError is rejected.
 
     units_per_metre: of the numbers in depth images
     """
     frames: list[Frame] = []
     rejected: list[tuple[str, str]] = []
     shared = color_camera and cache(color_camera), depth_camera and cache(depth_camera)
-    first_sizes = None
-    names = set()
-    for entry in files:
-        found, reason = _examine(entry)
-        if entry.name in names:
-            reason = "second frame of its name"
-        names.add(entry.name)
-        sizes = found.get("colour"), found.get("depth", found.get("colour"))
-        if reason is None and entry.cameras is None and first_sizes not in (None, sizes):
-            reason = "image size differs from the first frame's"
+    examined = _examine_all(files)
+    counts = Counter(
+        _sizes(found)
+        for entry, found, reason in examined
+        if reason is None and entry.cameras is None
+    )
+    usual = max(counts, key=counts.__getitem__, default=None)  # of as many: the first
+    for entry, found, reason in examined:
+        if reason is None and entry.cameras is None and _sizes(found) != usual:
+            reason = "image size differs from most frames'"
         if reason:
             rejected.append((entry.name, reason))
             continue
@@ -81,9 +82,6 @@ def assemble_frames(
             frames.append(_frame(entry, found, entry.cameras or shared, units_per_metre))
         except FrameError as error:
             rejected.append((entry.name, error.reason))
-            continue
-        if entry.cameras is None:
-            first_sizes = sizes
     return frames, rejected
 
 
@@ -125,6 +123,23 @@ def _same_view(camera: Camera, width: int, height: int) -> Camera:
             "image of another shape than its camera",
         )
     return camera.resized(height, width)
+
+
+def _examine_all(files: list[FrameFiles]) -> list[tuple[FrameFiles, dict, str | None]]:
+    """Return the files of each frame, what `_examine` says of them; a name may come only once."""
+    examined, names = [], set()
+    for entry in files:
+        found, reason = _examine(entry)
+        if entry.name in names:
+            reason = "second frame of its name"
+        names.add(entry.name)
+        examined.append((entry, found, reason))
+    return examined
+
+
+def _sizes(found: dict) -> tuple:
+    """Return (width, height) of colour and of depth images."""
+    return found["colour"], found.get("depth", found["colour"])
 
 
 def _examine(entry: FrameFiles) -> tuple[dict, str | None]:

@@ -46,6 +46,12 @@ class TrueMatches:
     target: Tensor
     angle: Tensor
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H,W) of all frames."""
+        height, width = self.scene.sizes[self.frames[0, 0]].tolist()
+        return height, width
+
 
 def chosen_frames(count: int, frames: str) -> np.ndarray:
     """Return the indices of `frames` among `count`: "all", or "every:5" for 0, 5, 10, ...
@@ -75,7 +81,8 @@ def true_matches(
 ) -> TrueMatches:
     """Sample matches between the chosen frames, by depth and pose (see `match_pixels`).
 
-    Scenes without depth images take the depth of their surface.
+    Scenes without depth images take the depth of their surface. Of upright and lying frames those
+    take part that there are more of.
 
     pairs: of all that share 5 % of what the one that sees less sees, so many are drawn
     samples: of all matches of a pair, so many are drawn; of fewer, as many as there are, with
@@ -85,7 +92,7 @@ def true_matches(
         GeosetError: no two of the frames see a common point.
     """
     generator = torch.Generator().manual_seed(seed)
-    candidates = _overlapping(scene, chosen_frames(len(scene), frames))
+    candidates = _overlapping(scene, _of_one_size(scene, chosen_frames(len(scene), frames)))
     drawn = torch.randperm(len(candidates), generator=generator)[:pairs]
     candidates = candidates[drawn.sort().values.numpy()]
     depth_of = _depth_of(scene)
@@ -111,8 +118,7 @@ def find_matches(features: Features, matches: TrueMatches) -> Tensor:
     Of all cells of the frame, the centre of the one with the largest cosine similarity, in pixels
     of the stored size.
     """
-    scene = matches.scene
-    size = (scene.camera(0).height, scene.camera(0).width)
+    scene, size = matches.scene, matches.size
 
     @lru_cache(maxsize=CACHED)
     def of_frame(i: int) -> Tensor:
@@ -128,13 +134,19 @@ def find_matches(features: Features, matches: TrueMatches) -> Tensor:
 
 def guesses(matches: TrueMatches, seed: int = 0) -> dict[str, Tensor]:
     """Return what knows nothing of images: a pixel (N,2) for each match, by the guess's name."""
-    camera = matches.scene.camera(0)
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.rand(matches.source.shape, generator=generator)
     return {
-        "chance: any pixel": drawn * torch.tensor([camera.width, camera.height]),
+        "chance: any pixel": drawn * torch.tensor(matches.size[::-1]),
         "the same pixel": matches.source,
     }
+
+
+def _of_one_size(scene: PreparedScene, frames: np.ndarray) -> np.ndarray:
+    _, number, count = np.unique(
+        scene.sizes[frames], axis=0, return_inverse=True, return_counts=True
+    )
+    return frames[number.reshape(-1) == count.argmax()]
 
 
 def _overlapping(scene: PreparedScene, frames: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ def find_all(
 
 def recalls(matches: TrueMatches, found: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return what JSON holds: how many matches and pairs by angle, and the recalls of each row."""
-    camera, rows = matches.scene.camera(0), {}
+    rows = {}
     for name, pixels in found.items():
         errors = (pixels - matches.target).norm(dim=1)
         counted = recall(errors, matches.angle, matches.pair)
@@ -39,7 +39,7 @@ def recalls(matches: TrueMatches, found: Mapping[str, Tensor]) -> dict[str, Any]
         share = [[None if s != s else round(s, 5) for s in row] for row in counted.share.tolist()]
         rows[name] = {"recall": share}
     return {
-        "image_size": [camera.height, camera.width],
+        "image_size": list(matches.size),
         "matches": counted.matches.tolist(),
         "pairs": counted.pairs.tolist(),
         "rows": rows,

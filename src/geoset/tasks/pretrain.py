@@ -5,6 +5,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from geoset.data.pairs import PairBatches
@@ -122,6 +123,8 @@ def stages_of(
                 f"{len(scenes)} scenes, {len(batches.pairs)} pairs, {batches.steps_per_epoch} "
                 "steps an epoch"
             )
+            if batches.mixed:
+                say(f"{batches.mixed} pairs of an upright and a lying image are left out")
         say(f"stage {settings.name}: {steps} steps of {_weights(settings)}")
         for layer in batches.layers:
             if layer.absent:
@@ -152,11 +155,8 @@ def _batches_of(
     sampler, geo = None, recipe.geo
     if stage.geo:
         sampler = PointSampler(scenes, geo.matches, geo.samples, geo.voxel_size)
-    cameras = [scene.camera(0) for scene in scenes]
-    feature_sizes = {
-        (camera.height, camera.width): network.image.feature_size(camera.height, camera.width)
-        for camera in cameras
-    }
+    sizes = np.unique(np.concatenate([scene.sizes for scene in scenes]), axis=0).tolist()
+    feature_sizes = {tuple(size): network.image.feature_size(*size) for size in sizes}
     return PairBatches(
         scenes,
         recipe.batch_pairs,

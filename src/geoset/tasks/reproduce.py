@@ -94,7 +94,8 @@ def do_missing(
     if data is None:
         reproduce_data.make_rooms(out / "rooms", settings.rooms, settings.workers)
     trainings = [job.trainings[-1] for job in jobs if isinstance(job, Encoder)]
-    reproduce_data.make_scenes(sources, trainings, settings.workers)
+    split = "all" if settings.scale == "paper" else "train"  # the paper's: validation's scenes, too
+    reproduce_data.make_scenes(sources, trainings, settings.workers, split)
     failed = run_all(jobs, out, sources, settings, console)
     for job, error in failed:
         console.print(f"failed: {job.folder(out)}: {error}", markup=False, highlight=False)

@@ -17,6 +17,7 @@ from geoset.recipes import DataSettings, LayerSettings, PrepareSettings
 from geoset.recipes.methods import Training
 from geoset.recipes.reproduce import BenchmarkRooms
 from geoset.scans.rooms import RoomSettings, write_room
+from geoset.scans.splits import Split
 from geoset.tasks.finetuning import open_train_and_val
 from geoset.tasks.group import group
 from geoset.tasks.layers import add_layers
@@ -112,16 +113,15 @@ def _folder(paths: Mapping[str, Path], name: str) -> Path:
     return paths[name]
 
 
-def make_scenes(sources: Sources, trainings: Iterable[Training], workers: int) -> None:
-    """Prepare the scans, with the layers and groupings that `trainings` need.
-
-    As in the paper, scenes of the validation split are pre-trained on, too, without their labels.
-    """
+def make_scenes(
+    sources: Sources, trainings: Iterable[Training], workers: int, split: Split = "train"
+) -> None:
+    """Prepare the scans of a split, with the layers and groupings that `trainings` need."""
     trainings = list(trainings)
     if not trainings:
         return
     settings = PrepareSettings(image_size=sources.size)
-    prepare(sources.scans, sources.prepared, settings, workers, split="all")
+    prepare(sources.scans, sources.prepared, settings, workers, split=split)
     for layer in dict.fromkeys(layer for training in trainings for layer in training.layers):
         # Labels that came with the scan's mesh are there already, by the same name.
         without = [

@@ -40,6 +40,8 @@ from geoset.tasks.pretrain import build_pretraining, pretrain
 from geoset.tasks.probe import estimate_batchnorm, fit_linear, network_features
 from geoset.tasks.reproduce_data import Sources
 from geoset.tasks.segmentation_scores import count_pixels
+from geoset.training.checkpoint import checkpoint_path
+from geoset.training.run_folder import planned_steps
 
 BATCHNORM_IMAGES = 128  # unlabelled, that statistics of frozen networks are estimated on
 # At the small scale, of encoders that are pre-trained; from scratch takes the recipe's. Each is the
@@ -108,9 +110,13 @@ class Score:
 
 
 def is_done(job: Encoder | Score, out: Path) -> bool:
-    """Tell whether a run has ended."""
-    last = "model.safetensors" if isinstance(job, Encoder) else SCORE
-    return (job.folder(out) / last).is_file()
+    """Tell whether a run has ended; an encoder has when its last checkpoint is there, too."""
+    folder = job.folder(out)
+    if isinstance(job, Score):
+        return (folder / SCORE).is_file()
+    return (folder / "model.safetensors").is_file() and checkpoint_path(
+        folder, planned_steps(folder)
+    ).is_dir()
 
 
 def needs(job: Encoder | Score) -> list[Encoder]:
@@ -201,8 +207,13 @@ def frozen_network(
         recipe = replace(recipe, model=replace(recipe.model, weights=weights))
         network = build_pretraining(recipe, encoder.seed)[0].image
     chosen = np.linspace(0, len(data) - 1, min(len(data), BATCHNORM_IMAGES)).astype(int)
+    network = network.to(_device())
     estimate_batchnorm(network, stack_images([data.image(i) for i in chosen], data.name))
     return network
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _segmentation(
@@ -216,7 +227,7 @@ def _segmentation(
         recipe = replace(recipe, optimizer=replace(recipe.optimizer, lr=PRETRAINED_LR))
     train, val = sources.open(task.data, task.share)
     segmentation.finetune(train, val, folder, recipe, seed=job.encoder.seed, resume=True)
-    network = load_model(weights_in(folder))
+    network = load_model(weights_in(folder)).to(_device())
     counted = [
         count_pixels(network, [batch]) for batch in EvaluationBatches(val, 1, size=network.size)
     ]

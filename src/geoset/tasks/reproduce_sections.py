@@ -11,6 +11,7 @@ from geoset.tasks.reproduce_compute import compute_of, fairness, preparing_text,
 from geoset.tasks.reproduce_words import (
     CHANCE_NOTE,
     CLASS_NOTE,
+    PAPER_NOTE,
     RUN_NOTE,
     SMALL_NOTE,
     STEP_NOTE,
@@ -92,8 +93,9 @@ def _scores(results: Mapping[str, Any]) -> list[Block]:
     how = "In %: mean ± half the 95 % interval over seeds (number of seeds)"
     rows = [[title_of(row), *map(cell_text, cells)] for row, cells in results["rows"].items()]
     note = how + (" [what was published]." if published else ".")
-    small = [SMALL_NOTE] if published and results["settings"]["scale"] == "small" else []
-    return [Rows(["method", *results["columns"]], rows), note, *small]
+    small = results["settings"]["scale"] == "small"
+    notes = [SMALL_NOTE] if published and small else [] if small else [PAPER_NOTE]
+    return [Rows(["method", *results["columns"]], rows), note, *notes]
 
 
 def cell_text(cell: Mapping[str, Any]) -> str:

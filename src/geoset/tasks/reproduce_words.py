@@ -37,6 +37,10 @@ RUN_NOTE = (
     "the clock, with start, checkpoints, and whatever else the machine did at the time; the most "
     "memory that the process held."
 )
+PAPER_NOTE = (
+    "As in the paper, pre-training has seen all 1,513 scenes of ScanNet: those that are scored on, "
+    "too, without their labels."
+)
 SMALL_NOTE = "Made at small scale: compare the rows with each other, not with what is published."
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import nn
 
@@ -20,6 +21,7 @@ from geoset.errors import GeosetError
 
 KEEP = 2  # one more than needed, should the disk damage the newest
 
+UNWRITTEN = (OSError, SafetensorError, RuntimeError)  # what a full disk raises, by who writes
 WEIGHTS, STATE, MANIFEST = "model.safetensors", "state.pt", "checkpoint.json"
 
 
@@ -50,10 +52,11 @@ def save_checkpoint(run: Path, step: int, model: nn.Module, state: dict[str, Any
             _sync(file)
         partial.rename(folder)
         _sync(folder.parent)
-    except OSError as error:
+    except UNWRITTEN as error:
         shutil.rmtree(partial, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or error
         raise GeosetError(
-            f"{folder}: the checkpoint cannot be written ({error.strerror or error}). Former "
+            f"{folder}: the checkpoint cannot be written ({reason}). Former "
             "checkpoints are unchanged; make room, then run the same command with --resume."
         ) from error
     for old in _all_checkpoints(run)[:-KEEP]:

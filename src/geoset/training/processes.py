@@ -36,6 +36,7 @@ def start_processes(
     from geoset.training.precision import plugins_for
 
     _check_launcher(devices, num_nodes)
+    accelerator = _with_float64(accelerator)
     several = "ddp" if all_used else "ddp_find_unused_parameters_true"
     atexit.unregister(_part)  # of a former run; while this one lasts, an error leaves at once
     try:
@@ -90,6 +91,18 @@ def end_processes(fabric: "Fabric") -> None:
 def _part() -> None:
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
+
+
+def _with_float64(accelerator: str) -> str:
+    """Return what to train on where Fabric would take Apple's GPU, which has no float64."""
+    if torch.cuda.is_available() or not torch.backends.mps.is_available():
+        return accelerator
+    if accelerator in ("gpu", "mps"):
+        raise GeosetError(
+            f"accelerator is {accelerator}: Apple's GPUs have no float64, which losses are summed "
+            "in; use --accelerator cpu"
+        )
+    return "cpu"
 
 
 def _check_launcher(devices: int, num_nodes: int) -> None:

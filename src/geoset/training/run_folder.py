@@ -70,6 +70,12 @@ def open_run(
     return done
 
 
+def planned_steps(run: Path) -> int:
+    """Return how many steps the run in a folder takes."""
+    plan = json.loads((run / "run.json").read_text())["plan"]
+    return sum(stage["steps"] for stage in plan["stages"])
+
+
 def _copy_beginning(source: Path, run: Path, plan: dict[str, Any]) -> int:
     """Copy the end of a run to where another goes on from it; return its steps."""
     path = source / "run.json"
