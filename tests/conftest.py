@@ -17,6 +17,22 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+# Minutes long: begun last, one of them would be left to one process while the other has no more.
+LONGEST = (
+    "test_readme.py",
+    "test_reproduce_published.py",
+    "test_pretrain_killed.py",
+    "test_reproduce.py",
+    "test_pretrain.py",
+    "test_prepare_many.py",
+    "test_finetune_segmentation.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
+
 
 @pytest.fixture
 def limit_file_size():

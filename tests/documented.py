@@ -1,8 +1,14 @@
 """What a page of Markdown says to do: its code and its commands, and these at tiny scale."""
 
 import re
+import runpy
 import shlex
+import sys
+from pathlib import Path
 
+from geoset.cli import main
+
+ROOT = Path(__file__).parents[1]
 TINY = {
     "geoset demo": (
         "--workers 1 --pretrain-steps 2 --rooms.unlabelled 2 --rooms.unlabelled-frames 4 "
@@ -30,3 +36,16 @@ def at_tiny_scale(command):
     """The words of a command, with what makes it take seconds."""
     extra = next((more for start, more in TINY.items() if command.startswith(start)), "")
     return shlex.split(command if "--help" in command else f"{command} {extra}")
+
+
+def run(words, patch):
+    """Run a command in this process."""
+    if words[0] == "python":
+        patch.setattr(sys, "argv", words[1:])
+        runpy.run_path(str(ROOT / words[1]), run_name="__main__")
+        return
+    patch.setattr(sys, "argv", words)
+    try:
+        main()
+    except SystemExit as stop:  # that of --help
+        assert stop.code == 0

@@ -5,7 +5,6 @@ import json
 import re
 import runpy
 import shlex
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -14,12 +13,11 @@ import pytest
 import torch
 
 import geoset
-from documented import at_tiny_scale, blocks_of, commands_of
-from geoset.cli import COMMANDS, main
+from documented import ROOT, at_tiny_scale, blocks_of, commands_of, run
+from geoset.cli import COMMANDS
 from geoset.scans import detect
 from geoset.scans.rooms import RoomSettings, write_room
 
-ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = {path.stem: path.read_text() for path in DOCS.glob("*.md")}
 NOT_RUN = ("pip install", "ssh ")  # they change this environment, and want another machine
@@ -52,16 +50,6 @@ def follow(text, patch, done=()):
         for code in blocks_of(block, "python"):
             if not code.startswith("--8<--"):  # a file of examples/, which has a test of its own
                 exec(code, {})
-
-
-def run(words, patch):
-    """Run a command in this process."""
-    if words[0] == "python":
-        patch.setattr(sys, "argv", words[1:])
-        runpy.run_path(str(ROOT / words[1]), run_name="__main__")
-    else:
-        patch.setattr(sys, "argv", words)
-        main()
 
 
 def test_ten_minutes(folder):

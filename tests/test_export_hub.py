@@ -76,6 +76,20 @@ def test_a_pretrained_network(tmp_path):
     assert "/home" not in card.text
 
 
+def test_a_network_of_moco(tmp_path):
+    save_run("narrow", tmp_path)
+    moco = {"model": {"weights": "imagenet"}, "batch": 256}
+    write_run(tmp_path, {"moco": moco, "scenes": {"a": {}, "b": {}}}, [("moco", 90)])
+    card = (export(tmp_path, "hub") / "README.md").read_text().splitlines()
+    for line in (
+        "- data: the frames of 2 scenes, without labels",
+        "- started from: imagenet",
+        "- a step: 256 frames; seed 3",
+        "| moco | 90 | MoCoV2 | sgd | 0.1 |",
+    ):
+        assert line in card
+
+
 def test_a_finetuned_network_with_its_results(tmp_path):
     save_run("deeplabv3", tmp_path)
     settings = {

@@ -51,6 +51,14 @@ def test_small_scale_keeps_what_is_compared():
         assert small.augmentation == recipe.augmentation
 
 
+def test_weights_of_a_pre_training_take_a_higher_rate():
+    rates = {
+        encoder: segmentation_at_small_scale(SegmentationSettings(), encoder=encoder).optimizer.lr
+        for encoder in ("scratch", "runs/first")
+    }
+    assert rates == {"scratch": 2e-3, "runs/first": 4e-3}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -15,6 +15,8 @@ import pytest
 import geoset.cli
 import geoset.recipes
 from geoset.cli import COMMANDS, FINETUNE, labels, train
+from geoset.cli.labels import chosen_segmentation
+from geoset.cli.train import chosen_pretraining
 
 PAGES = {
     **{name: command for name, command in COMMANDS.items() if name != "finetune"},
@@ -144,6 +146,15 @@ def test_examples_parse(show, monkeypatch, name):
         words = example.partition("geoset ")[2]  # behind ssh, too
         assert words.startswith(f"{name}")
         show(words)
+
+
+def test_epochs_that_are_asked_for_are_not_cut_short():
+    for scale in ("small", "full"):
+        words = ["--recipe", "deeplabv3", "--scale", scale, "--epochs", "5"]
+        assert chosen_segmentation(words).keywords["settings"].steps is None
+        assert chosen_segmentation(words[:4]).keywords["settings"].steps
+    moco = chosen_pretraining(["--recipe", "moco", "--scale", "small", "--epochs", "5"])
+    assert moco.keywords["settings"].steps is None
 
 
 def test_evaluate_and_compare_offer_what_they_use(show):

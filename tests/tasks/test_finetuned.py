@@ -10,6 +10,7 @@ from PIL import Image
 from geoset import GeosetError, cli
 from geoset.scans.rooms import ROOM_CLASSES, RoomSettings, write_room
 from geoset.tasks.finetuned import predict_images
+from labelled_folders import write_coco
 
 TINY = [
     *("--scale", "small", "--steps", "3", "--width", "0.125", "--batch", "2"),
@@ -96,6 +97,8 @@ def test_images_that_cannot_be_predicted(segmenter, tmp_path, capsys):
     assert "a.jpg" in said
     with pytest.raises(GeosetError, match="two images are called 'b'"):
         predict_images(segmenter, [tmp_path / "b.png"] * 2, tmp_path / "out")
+    with pytest.raises(GeosetError, match=r"no image can be read: .*a\.jpg"):
+        predict_images(segmenter, [tmp_path / "a.jpg"], tmp_path / "out")
 
 
 def test_networks_that_were_not_fine_tuned(prepared_rooms, labelled, tmp_path, capsys):
@@ -121,3 +124,36 @@ def test_frozen_networks_are_compared(prepared_rooms, labelled, tmp_path, capsys
     said = capsys.readouterr().out
     assert "held out" in said
     assert "scratch" in said
+
+
+def test_probes_on_images_of_a_size(segmenter, labelled, tmp_path, capsys):
+    geoset("compare", segmenter, "--data", labelled, "--size", "48", "64",
+           "--out", tmp_path)  # fmt: skip
+    assert "room" in capsys.readouterr().out
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert "at 48x64" in json.dumps(results["segmentation"])
+
+
+def test_detectors_have_no_features_to_compare(detector, labelled, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        geoset("compare", detector, "--data", labelled, "--out", tmp_path)
+    assert "is a Mask R-CNN, which gives boxes and no map of features" in capsys.readouterr().err
+
+
+def test_an_unfinished_run_says_how_to_finish_it(labelled, tmp_path, capsys):
+    (tmp_path / "run.json").write_text("{}")
+    for command in (["evaluate", tmp_path], ["compare", tmp_path, "--out", tmp_path / "out"]):
+        with pytest.raises(SystemExit, match="2"):
+            geoset(*command, "--data", labelled)
+        assert "is not finished" in capsys.readouterr().err
+
+
+def test_labels_of_instances_alone_are_for_detection(tmp_path, capsys):
+    image = np.zeros((8, 8, 3), np.uint8)
+    box = {"bbox": [1, 1, 4, 4], "segmentation": [[1, 1, 5, 1, 5, 5]], "area": 8}
+    annotations = [{"image": 0, "category_id": 1, **box}]
+    for split in ("train2017", "val2017"):
+        write_coco(tmp_path / "coco", {"a": image}, annotations, {1: "chair"}, split)
+    with pytest.raises(SystemExit, match="2"):
+        geoset("finetune", "segmentation", "--data", tmp_path / "coco", "--out", tmp_path / "run")
+    assert "use geoset finetune instances" in capsys.readouterr().err

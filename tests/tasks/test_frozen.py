@@ -141,6 +141,10 @@ def test_what_a_run_saw_of_the_frames(tmp_path):
     assert frames_in_training(held_out, "room", "every:4") == "trained on"
     assert frames_in_training(held_out, "room", "all") == "trained on"
     assert frames_in_training(held_out, "hall", "every:5") == "other scenes"
+    moco = write_run(tmp_path / "moco", ["room"], {})
+    plan = {"settings": {"moco": {}, "scenes": {"room": {}}}}
+    (moco.parent / "run.json").write_text(json.dumps({"plan": plan}))
+    assert frames_in_training(moco, "room", "every:5") == "trained on"
     assert frames_in_training(tmp_path / "no.pth", "room", "every:5") == "unknown"
     assert frames_in_training("imagenet", "room", "every:5") == ""
 

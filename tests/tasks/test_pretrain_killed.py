@@ -33,7 +33,9 @@ def processes():
     return context
 
 
-def command_line(*arguments):
+def command_line(start_method, *arguments):
+    # Loader workers start as the real command's do; here, each would import all of it anew.
+    multiprocessing.set_start_method(start_method, force=True)
     torch.set_num_threads(1)  # two wait for each other where others use the machine too
     sys.argv = ["geoset", *map(str, arguments)]
     cli.main()
@@ -42,7 +44,8 @@ def command_line(*arguments):
 def start(processes, prepared, run):
     """Start the command, or go on with it."""
     arguments = ("pretrain", prepared, "--out", run, *OPTIONS)
-    process = processes.Process(target=command_line, args=arguments)
+    start_method = multiprocessing.get_start_method()
+    process = processes.Process(target=command_line, args=(start_method, *arguments))
     process.start()
     return process
 

@@ -4,6 +4,7 @@ from torch import nn
 
 from geoset.errors import GeosetError
 from geoset.models.resunet import ResUNet
+from geoset.models.segmenter import Segmenter
 from geoset.tasks.labelled_cells import BATCH, labelled_cells
 from geoset.tasks.probe import (
     color_and_position,
@@ -261,6 +262,20 @@ def test_layers_are_what_the_network_computes_on_its_way():
     assert torch.equal(model.decoder.conv0(decoder).detach(), output)
     assert torch.equal(network_features(model, "output")(images), output)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_a_decoder_without_such_a_convolution():
+    model = Segmenter("deeplabv3", "resnet18", ["wall", "floor"], 0.25)
+    with pytest.raises(GeosetError, match=r"layer is 'decoder', which a .* choose another layer"):
+        network_features(model, "decoder")
+
+
+def test_a_lone_last_image_joins_the_batch_before():
+    model = Segmenter("deeplabv3", "resnet18", ["wall", "floor"], 0.25)
+    images = torch.randint(0, 256, (BATCH + 1, 3, 64, 64), dtype=torch.uint8)
+    estimate_batchnorm(model, images)  # its pooled features have one value an image
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert {int(norm.num_batches_tracked) for norm in norms} == {1}
 
 
 def test_an_unknown_layer():

@@ -15,7 +15,7 @@ import tiny_table
 from rich.console import Console
 from same_process import run_in_this_process
 
-from geoset import GeosetError
+from geoset import GeosetError, tasks
 from geoset.recipes import BenchmarkRooms, ReproduceSettings
 from geoset.recipes.methods import METHODS
 from geoset.recipes.tables import TABLES, Column, Table, Task
@@ -49,6 +49,14 @@ def table():
         run_in_this_process(patch)
         patch.setattr(running, "draw_curves", lambda *_: None)  # as long as a training of one step
         yield
+
+
+@pytest.fixture
+def with_rooms(whole, tmp_path, monkeypatch):
+    """A folder of no runs, but of `whole`'s rooms and scenes; no page is drawn."""
+    (tmp_path / "rooms").symlink_to(whole / "rooms")  # a copy would be another scan
+    monkeypatch.setattr(tasks.reproduce, "write_page", lambda *_: None)
+    return tmp_path
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +118,7 @@ def test_scenes_are_grouped_again_only_if_one_lacks_its_groups(whole, tmp_path, 
     assert asked
 
 
-def test_stopped_anywhere_it_goes_on_to_the_same_table(whole, tmp_path, monkeypatch):
+def test_stopped_anywhere_it_goes_on_to_the_same_table(whole, with_rooms, monkeypatch):
     run_job, left = reproduce_run.run_job, iter(range(4))
 
     def run_or_die(*arguments):
@@ -120,13 +128,13 @@ def test_stopped_anywhere_it_goes_on_to_the_same_table(whole, tmp_path, monkeypa
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(reproduce_run, "run_job", run_or_die)
-        reproduce("tiny", tmp_path, settings=SETTINGS, console=QUIET)
-    assert not (tmp_path / "table-tiny.json").exists()
-    reproduce("tiny", tmp_path, settings=SETTINGS, console=QUIET)
-    assert figures(tmp_path) == figures(whole)
+        reproduce("tiny", with_rooms, settings=SETTINGS, console=QUIET)
+    assert not (with_rooms / "table-tiny.json").exists()
+    reproduce("tiny", with_rooms, settings=SETTINGS, console=QUIET)
+    assert figures(with_rooms) == figures(whole)
 
 
-def test_a_run_that_fails_costs_no_other(whole, tmp_path, monkeypatch):
+def test_a_run_that_fails_costs_no_other(whole, with_rooms, monkeypatch):
     run_job = reproduce_run.run_job
 
     def run_or_fail(job, out, *arguments):
@@ -137,8 +145,8 @@ def test_a_run_that_fails_costs_no_other(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(reproduce_run, "run_job", run_or_fail)
     console = Console(record=True, width=300, quiet=True)
     with pytest.raises(GeosetError, match=r"1 of \d+ runs failed.* the same command tries"):
-        reproduce("tiny", tmp_path, settings=SETTINGS, console=console)
-    found = figures(tmp_path)
+        reproduce("tiny", with_rooms, settings=SETTINGS, console=console)
+    found = figures(with_rooms)
     assert found.pop("view_sets") == [{}, {}]
     expected = figures(whole)
     expected.pop("view_sets")

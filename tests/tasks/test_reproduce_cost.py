@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from ended_run import end_run
 
 from geoset.recipes import ReproduceSettings
 from geoset.recipes.tables import Column, Table, Task
@@ -17,6 +18,7 @@ TABLE = Table("", ("scratch", "view_sets"), (Column("probe", Task("probe")),))
 def store(folder, log=(), cost=None):
     folder.mkdir(parents=True)
     (folder / "model.safetensors").touch()
+    end_run(folder, len(log))
     (folder / "score.json").touch()
     (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in log))
     if cost:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ended_run import end_run
 from PIL import Image
 from rich.console import Console
 
@@ -86,8 +87,7 @@ def out(tmp_path, monkeypatch):
     (encoder / "cost.json").write_text('{"seconds": 12.5, "peak_mb": 1300}')
     (encoder / "log.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
     (encoder / "model.safetensors").touch()
-    run = {"versions": {"torch": "2.9"}, "hardware": {"device": "abacus"}}
-    (encoder / "run.json").write_text(json.dumps(run))
+    end_run(encoder, 2, versions={"torch": "2.9"}, hardware={"device": "abacus"})
     return tmp_path
 
 

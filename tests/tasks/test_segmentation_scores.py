@@ -6,7 +6,7 @@ import torch
 from patches import CPU, SIZE, Patches
 
 from geoset import GeosetError, ResUNet
-from geoset.models.load import save_model
+from geoset.models.load import load_model, save_model
 from geoset.models.segmenter import Segmenter
 from geoset.tasks import segmentation_scores
 from geoset.tasks.segmentation_scores import evaluate, predict, table
@@ -71,6 +71,23 @@ def test_a_file_or_a_folder_of_a_network(tmp_path):
     assert of_file["weights"] == "model.safetensors"
     save_model(network(void=True), tmp_path / "best.safetensors")
     assert evaluate(tmp_path, Patches(3), tmp_path / "a", hardware=CPU)["protocol"] == "pri3d"
+    assert load_model(tmp_path).config["void"]  # the one that was scored
+
+
+@pytest.mark.parametrize(
+    ("image", "seen"),
+    [
+        ((32, 48), (16, 24)),
+        ((48, 32), (24, 16)),  # upright: the size turned
+        ((48, 48), (24, 24)),  # square: as in training, which crops it
+        ((32, 96), (16, 48)),  # wider than the size
+    ],
+)
+def test_images_are_seen_whole_at_the_scale_of_training(image, seen, monkeypatch):
+    model, sizes = network(size=(16, 24)), []
+    model.register_forward_pre_hook(lambda _, inputs: sizes.append(tuple(inputs[0].shape[-2:])))
+    (labels,) = predict(model, [np.zeros((*image, 3), np.uint8)])
+    assert sizes == [seen] and labels.shape == image
 
 
 def test_labels_have_the_size_of_the_image():

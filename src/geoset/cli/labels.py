@@ -1,5 +1,6 @@
 """Commands on labelled images."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -105,7 +106,10 @@ def chosen_segmentation(arguments: list[str]) -> partial:
         value_of("--recipe", arguments), SEGMENTATION_RECIPES["unet"]
     )
     if value_of("--scale", arguments) == "small":
-        settings = segmentation_at_small_scale(settings)
+        encoder = value_of("--encoder", arguments) or "scratch"
+        settings = segmentation_at_small_scale(settings, encoder=encoder)
+    if value_of("--epochs", arguments):  # the recipe's steps would cut them short
+        settings = replace(settings, steps=None, epochs=settings.epochs or 1)
     return partial(segmentation, settings=settings)
 
 
@@ -162,6 +166,7 @@ def compare(
     frames: str = "every:5",
     data: Path | None = None,
     val_data: Path | None = None,
+    size: tuple[int, int] | None = None,
     layers: tuple[str, ...] = ("output",),
     seed: int = 0,
     accelerator: Literal["cpu", "gpu"] = "cpu",
@@ -175,7 +180,7 @@ def compare(
 
     Examples:
         geoset compare scratch runs/first --scenes prepared --out comparison
-        geoset compare imagenet runs/first --data my_labels --out probes
+        geoset compare runs/first --data my_labels --size 240 320 --out probes
 
     Args:
         models: run folders, files of weights, scratch, or imagenet
@@ -183,7 +188,8 @@ def compare(
         scenes: prepared scenes, or folders of them; also URLs
         frames: which frames of the scenes: all, or every:5 for 0, 5, 10, ...
         data: labelled images: probes are fitted on the train split
-        val_data: what probes are scored on, if it lies elsewhere; none = the val split of DATA
+        val_data: what probes are scored on, if it lies elsewhere: all of it
+        size: height and width that labelled images are scaled to cover; none = as they are
         layers: whose features: output, decoder, encoder.1 to encoder.4
         seed: of the network that scratch is, and of what is drawn
         accelerator: what the networks run on
@@ -191,7 +197,7 @@ def compare(
     from geoset.tasks.finetuned import compare_frozen
 
     device = {"cpu": "cpu", "gpu": "cuda"}[accelerator]
-    compare_frozen(models, out, data, val_data, scenes=scenes, frames=frames, layers=layers,
+    compare_frozen(models, out, data, val_data, size, scenes=scenes, frames=frames, layers=layers,
                    seed=seed, device=device)  # fmt: skip
 
 

@@ -30,7 +30,10 @@ def chosen_pretraining(arguments: list[str]) -> partial:
     """Find the recipe before parsing, so that its values are the defaults that help shows."""
     name, small = value_of("--recipe", arguments), value_of("--scale", arguments) == "small"
     if name == "moco":
-        return partial(pretrain_moco, settings=moco_at_small_scale() if small else MocoSettings())
+        moco = moco_at_small_scale() if small else MocoSettings()
+        if value_of("--epochs", arguments):  # the steps of the small scale would cut them short
+            moco = replace(moco, steps=None, epochs=moco.epochs or 1)
+        return partial(pretrain_moco, settings=moco)
     recipe = RECIPES.get(name, RECIPES["small"])
     return partial(pretrain, settings=at_small_scale(recipe) if small else recipe)
 

@@ -42,8 +42,9 @@ def save_model(model: nn.Module, path: str | Path) -> None:
 def load_model(path: str | Path) -> nn.Module:
     """Read a model of `save_model`, or a checkpoint of Pri3D, on the CPU in evaluation mode.
 
-    path: the file, or a folder that holds it as `model.safetensors`. A checkpoint of Pri3D becomes
-        a `ResUNet` of equal outputs; warns of what it holds besides (3D network, heads).
+    path: the file, or the folder of a run, of which the best weights count, if any were chosen. A
+        checkpoint of Pri3D becomes a `ResUNet` of equal outputs; warns of what it holds besides
+        (3D network, heads).
 
     Raises:
         GeosetError: the file is missing, unreadable or neither, or its weights do not fit the

@@ -12,20 +12,39 @@ from torch import Tensor
 from geoset.errors import GeosetError
 
 WEIGHTS_FILE = "model.safetensors"
+BEST_FILE = "best.safetensors"  # of fine-tuning by a protocol that chooses
+
+
+def weights_of(path: Path) -> Path:
+    """Return the weights of a run folder that count: the best if any were chosen, or the last.
+
+    A path that is no folder is returned as it is.
+
+    Raises:
+        GeosetError: it is the folder of a run that is not finished.
+    """
+    if not path.is_dir():
+        return path
+    best, last = path / BEST_FILE, path / WEIGHTS_FILE
+    if not best.exists() and not last.exists() and (path / "run.json").exists():
+        raise GeosetError(
+            f"{path}: is not finished, and has no {last.name} yet. Run its command again with "
+            "--resume, or give a file of weights in it"
+        )
+    return best if best.exists() else last
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the tensors of a file by name, on the CPU, and what a safetensors file says of itself.
 
-    path: a safetensors file, a folder that holds it as `model.safetensors`, or a file of
-        `torch.save` that holds tensors by name: alone, or under the key `model` or `state_dict`.
+    path: a safetensors file, a folder that holds one (see `weights_of`), or a file of `torch.save`
+        that holds tensors by name: alone, or under the key `model` or `state_dict`.
         The prefix `module.` of distributed training is taken off.
 
     Raises:
         GeosetError: the file is missing, cut short, something else, or would have to run code.
     """
-    if path.is_dir():
-        path = path / WEIGHTS_FILE
+    path = weights_of(path)
     if not path.is_file():
         raise GeosetError(
             f"{path}: no such file. Give the .safetensors or .pth file of a model, or a folder "

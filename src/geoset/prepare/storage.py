@@ -2,7 +2,7 @@
 
 Both kinds answer alike. Of a folder elsewhere, files that carry a checksum are fetched whole when
 first used and kept (see `geoset.prepare.cache`): training reads the frames of a scene many times,
-in random order, and the scenes of a large data set (ScanNet: 15 GB) fit on one disk. When they do
+in random order, and the scenes of a large data set (ScanNet: 29 GB) fit on one disk. When they do
 not, the frames of what found no room are read by byte ranges, one request a frame.
 """
 

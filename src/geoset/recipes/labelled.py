@@ -14,7 +14,7 @@ class DataSettings:
     data: Path
     """folder (scannet_frames_25k, images/ and labels/, COCO, made-up rooms) or NYUv2's .mat"""
     val_data: Path | None = None
-    """what is scored on, if it lies elsewhere; none = the val split of DATA"""
+    """what is scored on, if it lies elsewhere: all of it; none = the val split of DATA"""
     share: float = 1.0
     """share of the training images to learn from, the first by whole scenes: 0.2 is 20 %"""
     train_list: Path | None = None

@@ -54,7 +54,7 @@ class SegmentationSettings:
     batch: int = 8
     """images a step, over all devices"""
     size: tuple[int, int] = (240, 320)
-    """height and width in pixels that images and labels are brought to, also in evaluation"""
+    """height and width that images and labels are scaled to cover, the middle kept, throughout"""
     augmentation: Literal["none", "flip_blur"] = "none"
     """none, or flip_blur: mirror half of the images, blur half of them"""
     optimizer: OptimizerSettings = _UNET_SGD
@@ -112,24 +112,26 @@ SEGMENTATION_RECIPES: dict[str, SegmentationSettings] = {
 
 
 def segmentation_at_small_scale(
-    settings: SegmentationSettings, steps: int = 300
+    settings: SegmentationSettings, steps: int = 300, encoder: str = "scratch"
 ) -> SegmentationSettings:
     """Return `settings` cut down to minutes on two cores.
 
-    The network of the recipe `demo` from random weights, images of 96x128, and `steps` steps of
-    AdamW that the encoder takes like all else.
+    The network of the recipe `demo`, images of 96x128, and `steps` steps of AdamW that the encoder
+    takes like all else. Its rates, for random weights and others, are the best from scratch and
+    after more View on the benchmark's rooms for tuning (benchmarks/finetune_rates.py).
     """
+    lr = 2e-3 if encoder == "scratch" else 4e-3
     return replace(
         settings,
         backbone="resnet18",
         width=0.25,
         out_channels=64,
-        encoder="scratch",
+        encoder=encoder,
         epochs=None,
         steps=steps,
         batch=8,
         size=(96, 128),
-        optimizer=OptimizerSettings(kind="adamw", lr=2e-3, weight_decay=1e-4, warmup=20),
+        optimizer=OptimizerSettings(kind="adamw", lr=lr, weight_decay=1e-4, warmup=20),
         encoder_lr_factor=1.0,
         snapshots=3,
     )

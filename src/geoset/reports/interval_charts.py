@@ -69,9 +69,7 @@ def score_lines(
     return as_svg(figure)
 
 
-def difference_dots(
-    panels: Mapping[str, Mapping[str, Cell]], unit: str = "difference, points"
-) -> str:
+def difference_dots(panels: Mapping[str, Mapping[str, Cell]]) -> str:
     """Draw differences and their intervals beside 0, a panel a score; return an SVG element.
 
     panels: by score and method, cells that have "significant", too: dots of those are filled
@@ -97,7 +95,7 @@ def difference_dots(
                 capsize=3,
             )
         axes.set_title(title, fontsize=10)
-        axes.set_xlabel(unit, fontsize=9)
+        axes.set_xlabel("difference, points", fontsize=9)
         axes.grid(axis="x", color="0.92")
         axes.tick_params(labelsize=9)
         axes.spines[["top", "right", "left"]].set_visible(False)

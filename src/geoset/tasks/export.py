@@ -14,7 +14,7 @@ from geoset.export.timm_backbone import export_timm
 from geoset.export.torchvision_backbone import export_torchvision
 from geoset.files import atomic_write
 from geoset.models.load import load_model
-from geoset.tasks.finetuning import weights_in
+from geoset.models.read import weights_of
 from geoset.tasks.run_card import history_of
 from geoset.tasks.running import say
 
@@ -57,7 +57,7 @@ def export(
         raise GeosetError(f"--to {to} holds the {PARTS[to][0]} only; leave out --part {part}")
     if size and to != "onnx":
         raise GeosetError(f"--size is for --to onnx; {to} takes images of any size")
-    weights = _weights_of(run)
+    weights = weights_of(run)
     network = load_model(weights)
     out = out or weights.parent / "export" / to
     title = run.resolve().name if run.is_dir() else run.stem
@@ -85,13 +85,3 @@ def _write(
         "detectron2": export_detectron2,
     }
     return writers[to](network, out)
-
-
-def _weights_of(run: Path) -> Path:
-    weights = weights_in(run)
-    if not weights.exists() and (run / "run.json").exists():
-        raise GeosetError(
-            f"{run}: is not finished, and has no {weights.name} yet. Run its command again with "
-            "--resume, or give a file of weights in it"
-        )
-    return weights

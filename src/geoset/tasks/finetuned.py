@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from geoset.data.label_resize import resized
 from geoset.data.label_set import LabelSource
 from geoset.data.labelled import open_labelled
 from geoset.errors import GeosetError
 from geoset.files import atomic_path, atomic_write
 from geoset.models.detector import Detector
 from geoset.models.load import load_model, network_config
+from geoset.models.read import weights_of
 from geoset.models.segmenter import Segmenter
 from geoset.recipes import DataSettings, Hardware, InstanceSettings, SegmentationSettings
 from geoset.reports.class_colors import class_colors, paint_labels
@@ -21,7 +23,7 @@ from geoset.reports.predictions import draw_instances
 from geoset.scans.decode import read_color
 from geoset.scans.splits import Split
 from geoset.tasks import instance_scores, instances, segmentation, segmentation_scores
-from geoset.tasks.finetuning import open_train_and_val, weights_in
+from geoset.tasks.finetuning import open_train_and_val
 from geoset.tasks.frozen import evaluate_frozen
 from geoset.tasks.running import say
 
@@ -31,8 +33,18 @@ IMAGE_TYPES = (".jpg", ".jpeg", ".png")
 def finetune_segmentation(
     data: DataSettings, out: Path, settings: SegmentationSettings, **options: Any
 ) -> Path:
-    """Fine-tune for semantic segmentation; `options` are those of `segmentation.finetune`."""
-    return segmentation.finetune(*_train_and_val(data), out, settings, **options)
+    """Fine-tune for semantic segmentation; `options` are those of `segmentation.finetune`.
+
+    Raises:
+        GeosetError: the images have labels of instances alone.
+    """
+    train, val = _train_and_val(data)
+    if not train.classes:
+        raise GeosetError(
+            f"{data.data}: has boxes and masks of instances, and no class for each pixel; use "
+            "geoset finetune instances, or data of another layout"
+        )
+    return segmentation.finetune(train, val, out, settings, **options)
 
 
 def finetune_instances(
@@ -71,7 +83,7 @@ def evaluate_run(
             labelled images.
     """
     labelled = open_labelled(data, split, split_file=split_list, nyu_classes=nyu_classes)
-    weights = weights_in(run)
+    weights = weights_of(run)
     out = out or weights.parent / "evaluation"
     scores = {"Segmenter": segmentation_scores, "Detector": instance_scores}
     found = scores.get(network_config(weights).get("model"))
@@ -85,15 +97,19 @@ def compare_frozen(
     out: Path,
     data: Path | None = None,
     val_data: Path | None = None,
+    size: tuple[int, int] | None = None,
     **options: Any,
 ) -> None:
     """Compare frozen networks, and print the tables; `options` are those of `evaluate_frozen`.
 
     data, val_data: labelled images for probes, as in DataSettings; None leaves the probes out
+    size: (H,W) that they are brought to; None leaves them as they are
     """
     train = val = None
     if data:
         train, val = _train_and_val(DataSettings(data, val_data))
+        if size:
+            train, val = resized(train, size), resized(val, size)
     evaluate_frozen({name: name for name in models}, out, train=train, test=val, **options)
     say((out / "results.md").read_text())
     say(f"results: {out}")
@@ -109,12 +125,12 @@ def predict_images(
     and box of each); of both NAME.overlay.jpg. `classes.txt` names the classes.
 
     Raises:
-        GeosetError: there is no image; the network is none that was fine-tuned. An image that
-            cannot be read is left out and named.
+        GeosetError: there is no image, or none that can be read; the network is none that was
+            fine-tuned. An image among others that cannot be read is left out and named.
     """
-    network, paths = load_model(weights_in(run)), _images(images)
+    network, paths = load_model(weights_of(run)), _images(images)
     if not isinstance(network, Segmenter | Detector):
-        raise _not_finetuned(weights_in(run))
+        raise _not_finetuned(weights_of(run))
     atomic_write(out / "classes.txt", "".join(f"{name}\n" for name in network.classes))
     colors, unreadable = class_colors(network.classes), []
     for path in paths:
@@ -131,6 +147,8 @@ def predict_images(
             (found,) = instance_scores.predict(network, [image], score_threshold)
             overlay = _save_instances(out / path.stem, image, found, network.classes)
         _save(out / f"{path.stem}.overlay.jpg", overlay)
+    if len(unreadable) == len(paths):
+        raise GeosetError(f"no image can be read: {'; '.join(unreadable)}")
     say(f"{len(paths) - len(unreadable)} images: {out}")
     for reason in unreadable:
         say(f"left out: {reason}")

@@ -13,11 +13,10 @@ from geoset.data.label_set import LabelledSet, LabelSource
 from geoset.data.labelled import open_labelled
 from geoset.files import atomic_write
 from geoset.models.load import network_config
+from geoset.models.read import BEST_FILE
 from geoset.recipes import DataSettings
-from geoset.training.loop import FINAL_WEIGHTS
 
 VALIDATION = "validation.json"
-BEST = "best.safetensors"
 
 Settings = TypeVar("Settings")
 
@@ -72,14 +71,6 @@ def contents(data: LabelledSet, classes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def weights_in(path: Path) -> Path:
-    """Return the weights of a run folder that count: the best if any were chosen, or the last."""
-    if not path.is_dir():
-        return path
-    best = path / BEST
-    return best if best.exists() else path / FINAL_WEIGHTS
-
-
 def snapshot_steps(steps: int, count: int) -> list[int]:
     """Return the `count` steps, spread evenly up to the last, after which weights are kept."""
     return [-(-steps * k // count) for k in range(1, count + 1)]
@@ -87,9 +78,9 @@ def snapshot_steps(steps: int, count: int) -> list[int]:
 
 @rank_zero_only
 def keep_best(out: Path, files: Mapping[int, Path], what: str, scores: Mapping[int, float]) -> None:
-    """Write the scores of snapshots by step, and copy the best, the first of equals, to BEST."""
+    """Write the scores of snapshots by step, and copy the best, the first of equals."""
     atomic_write(out / VALIDATION, json.dumps({what: scores}, indent=2) + "\n")
-    atomic_write(out / BEST, files[max(scores, key=scores.__getitem__)].read_bytes())
+    atomic_write(out / BEST_FILE, files[max(scores, key=scores.__getitem__)].read_bytes())
 
 
 def percent(value: float | None) -> str:

@@ -16,6 +16,7 @@ from geoset.errors import GeosetError
 from geoset.evaluation.correspondence import ANGLES, PIXELS
 from geoset.files import atomic_path, atomic_write
 from geoset.models.dense import DenseNetwork
+from geoset.models.detector import Detector
 from geoset.models.initial import load_initial
 from geoset.models.load import load_model
 from geoset.models.network import build_network
@@ -121,6 +122,11 @@ def _load_networks(models: Mapping[str, Path | str], seed: int) -> dict[str, nn.
             load_initial(networks[name], str(path))
         else:
             networks[name] = load_model(path)
+        if isinstance(networks[name], Detector):
+            raise GeosetError(
+                f"{path}: is a Mask R-CNN, which gives boxes and no map of features; give the run "
+                "it started from"
+            )
     return networks
 
 
@@ -154,8 +160,9 @@ def _match(
 ) -> dict[str, Any]:
     """Return counts, and the recalls of each row; draw pictures into a folder, if any."""
     matches = true_matches(scene, frames, seed=seed)
-    rest = np.setdiff1d(np.arange(len(scene)), chosen_frames(len(scene), frames))
-    rest = rest if len(rest) else np.arange(len(scene))
+    of_size = np.flatnonzero((scene.sizes == matches.size).all(axis=1))
+    rest = np.setdiff1d(of_size, chosen_frames(len(scene), frames))
+    rest = rest if len(rest) else of_size
     images = [scene.image(i) for i in rest[evenly_spaced(len(rest), BATCHNORM_IMAGES)]]
     _estimate(networks, stack_images(images, scene.name))
     found = find_all(matches, {row: features for row, (_, features) in rows.items()}, seed)
@@ -180,7 +187,7 @@ def frames_in_training(model: Path | str, scene: str, frames: str) -> str:
     file = (path if path.is_dir() else path.parent) / "run.json"
     try:
         settings = json.loads(file.read_text())["plan"]["settings"]
-        names, held_out = settings["scenes"], settings["recipe"].get("heldout_every")
+        names, held_out = settings["scenes"], settings.get("recipe", {}).get("heldout_every")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "unknown"
     if scene not in names:

@@ -26,9 +26,10 @@ from geoset.evaluation.instances import (
 from geoset.files import atomic_write
 from geoset.models.detector import Detector
 from geoset.models.load import load_model
+from geoset.models.read import weights_of
 from geoset.recipes import Hardware
 from geoset.recipes.instances import PROTOCOLS, InstanceProtocol
-from geoset.tasks.finetuning import percent, weights_in
+from geoset.tasks.finetuning import percent
 from geoset.tasks.running import start_evaluation
 from geoset.training.processes import end_processes, on_first
 
@@ -84,7 +85,7 @@ def evaluate(
         detector, weights = model, None
     else:
         # The first process may just have written them.
-        weights = on_first(fabric, lambda: weights_in(model))
+        weights = on_first(fabric, lambda: weights_of(model))
         detector = load_model(weights)
     protocol = protocol or _protocol_of(model)
     scored = _score_shared(fabric, detector, data, protocol, hardware.workers)

@@ -14,10 +14,10 @@ from geoset.models.detector import Detector
 from geoset.models.encoder import RESNETS
 from geoset.models.initial import load_encoder
 from geoset.models.load import load_model, save_model
+from geoset.models.read import BEST_FILE
 from geoset.recipes import Hardware
 from geoset.recipes.instances import PROTOCOLS, InstanceSettings
 from geoset.tasks.finetuning import (
-    BEST,
     contents,
     keep_best,
     snapshot_steps,
@@ -148,7 +148,7 @@ def compute_losses(
 def _best_on_validation(
     out: Path, stage: Stage, val: LabelledSet, protocol: str, hardware: Hardware
 ) -> Path:
-    """Score all snapshots; copy the best, the first of equals, to BEST."""
+    """Score all snapshots; copy the best, the first of equals."""
     files = {step: out / stage.snapshot(step) for step in stage.snapshots}
     scores = {}
     for step, file in files.items():
@@ -156,7 +156,7 @@ def _best_on_validation(
         scores[step] = mean["ap"] or 0.0
         say(f"after {step} steps: AP of masks {100 * scores[step]:.2f} on {val.name}")
     keep_best(out, files, "mask_ap", scores)
-    return out / BEST
+    return out / BEST_FILE
 
 
 def _listed(data: LabelledSet) -> str:

@@ -35,6 +35,11 @@ def network_features(model: nn.Module, layer: str = "output") -> Features:
     """
     if layer not in LAYERS:
         raise GeosetError(f"layer is '{layer}', expected one of: {', '.join(LAYERS)}")
+    if layer == "decoder" and not hasattr(model.decoder, "conv0"):
+        raise GeosetError(
+            f"layer is 'decoder', which a {type(model.decoder).__name__} has no last 1x1 "
+            "convolution for; choose another layer"
+        )
     name, _, depth = layer.partition(".")
 
     @torch.no_grad()
@@ -78,7 +83,10 @@ def estimate_batchnorm(model: nn.Module, images: Tensor) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean
     model.train()
-    for batch in images.split(BATCH) if norms else ():
+    batches = list(images.split(BATCH))
+    if len(batches) > 1 and len(batches[-1]) == 1:  # some layers have one value an image
+        batches[-2:] = [torch.cat(batches[-2:])]
+    for batch in batches if norms else ():
         model(_as_input(batch, model))
     model.eval()
 

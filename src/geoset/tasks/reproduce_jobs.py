@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from geoset.data.label_set import LabelledSet
 from geoset.evaluation.segmentation import confusion_matrix, score
 from geoset.files import atomic_path, atomic_write
 from geoset.models.load import load_model
+from geoset.models.read import weights_of
 from geoset.recipes import (
     INSTANCE_RECIPES,
     SEGMENTATION_RECIPES,
@@ -33,7 +35,6 @@ from geoset.recipes.moco import MocoSettings, moco_at_small_scale
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import Task
 from geoset.tasks import instances, segmentation
-from geoset.tasks.finetuning import weights_in
 from geoset.tasks.labelled_cells import stack_images
 from geoset.tasks.moco import pretrain_moco
 from geoset.tasks.pretrain import build_pretraining, pretrain
@@ -44,9 +45,6 @@ from geoset.training.checkpoint import checkpoint_path
 from geoset.training.run_folder import planned_steps
 
 BATCHNORM_IMAGES = 128  # unlabelled, that statistics of frozen networks are estimated on
-# At the small scale, of encoders that are pre-trained; from scratch takes the recipe's. Each is the
-# best on the tuning rooms; after sets twice as much is (benchmarks/finetune_rates.py).
-PRETRAINED_LR = 4e-3
 Finetuning = TypeVar("Finetuning", SegmentationSettings, InstanceSettings)
 SCORE, CONFUSIONS, COST = "score.json", "confusions.npz", "cost.json"
 
@@ -222,12 +220,11 @@ def _segmentation(
     """Fine-tune for segmentation."""
     task, folder = job.task, job.folder(out)
     recipe = SEGMENTATION_RECIPES[task.architecture]
-    recipe = _for_task(job, out, settings, recipe, segmentation_at_small_scale)
-    if settings.scale == "small" and job.encoder.trainings:
-        recipe = replace(recipe, optimizer=replace(recipe.optimizer, lr=PRETRAINED_LR))
+    small = partial(segmentation_at_small_scale, encoder=_weights(job.encoder, out, settings))
+    recipe = _for_task(job, out, settings, recipe, small)
     train, val = sources.open(task.data, task.share)
     segmentation.finetune(train, val, folder, recipe, seed=job.encoder.seed, resume=True)
-    network = load_model(weights_in(folder)).to(_device())
+    network = load_model(weights_of(folder)).to(_device())
     counted = [
         count_pixels(network, [batch]) for batch in EvaluationBatches(val, 1, size=network.size)
     ]

@@ -9,6 +9,7 @@ from PIL import Image
 from geoset.data.label_resize import ResizedSet, resized
 from geoset.errors import GeosetError
 from geoset.models.load import load_model
+from geoset.models.read import weights_of
 from geoset.prepare.data_set import find_scenes
 from geoset.prepare.scene import PreparedScene
 from geoset.recipes.methods import METHODS
@@ -19,7 +20,6 @@ from geoset.reports.found_points import draw_found
 from geoset.reports.predictions import segmentation_sheet
 from geoset.spacing import evenly_spaced
 from geoset.tasks.correspondence import TrueMatches, find_matches, true_matches
-from geoset.tasks.finetuning import weights_in
 from geoset.tasks.labelled_cells import Features, stack_images
 from geoset.tasks.probe import network_features
 from geoset.tasks.reproduce_cells import scored
@@ -70,7 +70,7 @@ def draw_predictions(
     chosen = evenly_spaced(len(val), IMAGES)
     images, methods = [val.image(i) for i in chosen], {}
     for row, job in jobs.items():
-        network = load_model(weights_in(job.folder(out)))
+        network = load_model(weights_of(job.folder(out)))
         methods[METHODS[row].title] = list(predict(network, images))
     truth = [val.semantic(i) for i in chosen]
     return segmentation_sheet(images, truth, methods, val.classes)

@@ -40,6 +40,11 @@ def _describe(plan: Mapping[str, Any], versions: Mapping[str, str]) -> str:
         start, batch = recipe["model"]["weights"], f"{recipe['batch_pairs']} pairs of views"
         losses = [_losses(stage) for stage in recipe["stages"]]
         data = f"{len(settings['scenes'])} scenes of RGB-D frames, without labels"
+    elif "moco" in settings:
+        moco = settings["moco"]
+        start, batch = moco["model"]["weights"], f"{moco['batch']} frames"
+        losses = ["MoCoV2"] * len(plan["stages"])
+        data = f"the frames of {len(settings['scenes'])} scenes, without labels"
     else:
         kind = "segmentation" if "segmentation" in settings else "instances"
         tuned, data_set = settings[kind], settings["data"]

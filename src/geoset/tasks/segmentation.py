@@ -13,11 +13,11 @@ from geoset.data.label_set import LabelledSet
 from geoset.errors import GeosetError
 from geoset.models.initial import load_encoder, load_initial
 from geoset.models.load import load_model, save_model
+from geoset.models.read import BEST_FILE
 from geoset.models.segmenter import Segmenter
 from geoset.recipes import Hardware
 from geoset.recipes.segmentation import PROTOCOLS, SegmentationSettings
 from geoset.tasks.finetuning import (
-    BEST,
     contents,
     keep_best,
     snapshot_steps,
@@ -182,11 +182,11 @@ def label_loss(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def _best_on_validation(out: Path, stage: Stage, val: LabelledSet, hardware: Hardware) -> Path:
-    """Score all snapshots; copy the best, the first of equals, to BEST."""
+    """Score all snapshots; copy the best, the first of equals."""
     files = {step: out / stage.snapshot(step) for step in stage.snapshots}
     scores = {}
     for step, file in files.items():
         scores[step] = score_network(load_model(file), val, hardware).score.mean_iou()
         say(f"after {step} steps: mean IoU {100 * scores[step]:.2f} on {val.name}")
     keep_best(out, files, "mean_iou", scores)
-    return out / BEST
+    return out / BEST_FILE

@@ -17,10 +17,11 @@ from geoset.errors import GeosetError
 from geoset.evaluation.segmentation import SegmentationScore, confusion_matrix, score
 from geoset.files import atomic_write
 from geoset.models.load import load_model
+from geoset.models.read import weights_of
 from geoset.models.segmenter import Segmenter
 from geoset.recipes import Hardware
 from geoset.recipes.segmentation import PROTOCOLS
-from geoset.tasks.finetuning import percent, weights_in
+from geoset.tasks.finetuning import percent
 from geoset.tasks.running import start_evaluation
 from geoset.training.processes import end_processes, on_first
 
@@ -31,20 +32,25 @@ BATCH = 8  # images
 def predict(network: Segmenter, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Yield the label of each pixel of images (H,W,3) uint8: (H,W) int64, -1 = void.
 
-    The network sees each image with the short side that it was trained at; the scores are brought
-    back to the size of the image.
+    The network sees each image whole, at the scale that training crops from; of an upright one, at
+    that of its size turned. The scores are brought back to the size of the image.
     """
     device = next(network.parameters()).device
     network.eval()
     for image in images:
         height, width = image.shape[:2]
         pixels = torch.tensor(image).to(device).permute(2, 0, 1)[None]
-        scale = min(network.size) / min(height, width) if network.size else 1.0
+        scale = _scale(network.size, (height, width)) if network.size else 1.0
         size = round(height * scale), round(width * scale)
         with torch.inference_mode():
             pixels = F.interpolate(pixels.float() / 255, size, mode="bilinear", antialias=True)
             scores = F.interpolate(network(pixels), (height, width), mode="bilinear")
             yield network.labels_of(scores)[0].cpu().numpy()
+
+
+def _scale(size: tuple[int, int], image: tuple[int, int]) -> float:
+    """Return what brings the sides of an image to those of `size`, or beyond, short to short."""
+    return max(side / of_image for side, of_image in zip(sorted(size), sorted(image), strict=True))
 
 
 def evaluate(
@@ -71,7 +77,7 @@ def evaluate(
         network, source = model, None
     else:
         # The first process may just have written them.
-        source = on_first(fabric, lambda: weights_in(model))
+        source = on_first(fabric, lambda: weights_of(model))
         network = load_model(source)
     found = score_network(network, data, hardware)
     results = on_first(fabric, lambda: _write(found, network, source, data, out))
