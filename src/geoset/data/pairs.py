@@ -101,8 +101,7 @@ class PairBatches(Dataset):
         if len(self.pairs) == 0:
             raise GeosetError(
                 f"none of the {len(self.scenes)} prepared scenes has a pair of overlapping frames "
-                "of one size; "
-                "prepare again with a smaller --frame-step or --min-overlap"
+                "of one size; prepare again with a smaller --frame-step or --min-overlap"
             )
         self._size_of_pair = size_of_pair[alike]
         self._epoch: tuple[int, np.ndarray] = (-1, np.empty(0))
