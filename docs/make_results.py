@@ -14,6 +14,7 @@ from typing import Any
 
 from PIL import Image
 
+from geoset.recipes.tables import TABLES
 from geoset.tasks.reproduce_charts import Chart, charts
 from geoset.tasks.reproduce_join import join, seeds_of
 from geoset.tasks.reproduce_page import CAPTIONS
@@ -26,10 +27,10 @@ INTRODUCTION = """# Results
 Tables of `geoset reproduce`, on the built-in rooms unless one says otherwise: made up from fixed
 seeds, so that everybody can check them. The command stands at the end of each. How to read them:
 [Reproduce](reproduce.md#read-the-result). This page is written from the JSON beside it by
-`python docs/make_results.py`.
+`python docs/make_results.py`. A table of one seed says what was scored, and settles nothing: seeds
+differ by as much as methods do.
 """
 ONE_SEED = ("What came out", "Scores", "How it was made")  # sections of a table without intervals
-NOTHING = "\nNo table has been run with enough seeds yet.\n"
 
 
 def main() -> None:
@@ -81,10 +82,12 @@ def take_pictures(source: Path, results: Path, stem: str) -> None:
 def page(results: Path) -> str:
     """Return the page that the tables of a folder make."""
     tables = [json.loads(path.read_text()) for path in sorted(results.glob("table-*.json"))]
+    tables.sort(key=lambda found: list(TABLES).index(found["table"]))
     tables.sort(key=lambda found: found["table"] != "benchmark")  # that one first
-    return "\n".join([INTRODUCTION, *(table(found, results) for found in tables)]) + (
-        "" if tables else NOTHING
-    )
+    there = {found["table"] for found in tables}
+    missing = ", ".join(name for name in TABLES if name not in {*there, "demo"})
+    parts = [INTRODUCTION, f"Tables that have not been run: {missing}.\n"]
+    return "\n".join([*parts, *(table(found, results) for found in tables)])
 
 
 def drawings(found: dict[str, Any]) -> dict[str, Chart]:
