@@ -51,11 +51,14 @@ def test_workers_that_die(scans, tmp_path, monkeypatch):
     assert "deadly, once: tried again alone, since their worker died" in printed
     again = [scene["scene"] for scene in report_in(out)["scenes"] if scene["tried_again"]]
     assert again == ["deadly", "once"]
+    took = {scene["scene"]: scene["seconds"] for scene in report_in(out)["scenes"]}
     assert (out / "failed/deadly.txt").read_text().startswith(told)
     assert sorted(file.name for file in (out / "failed").iterdir()) == ["deadly.txt", "s0005.txt"]
 
     summary, _ = prepare_quietly(scans, out, SETTINGS)
     assert statuses(summary)["deadly"] == "prepared"
+    still = {scene["scene"]: scene["seconds"] for scene in report_in(out)["scenes"]}
+    assert all(took[name] and still[name] == took[name] for name in good)
     assert [file.name for file in (out / "failed").iterdir()] == ["s0005.txt"]
 
 

@@ -69,6 +69,7 @@ def prepare(
     paths = [path.absolute() for path in found.scans][number - 1 :: parts]
     out = open_folder(out if is_url(out) else Path(out).absolute())
     name = f"report-{number}-of-{parts}.json" if shard else "report.json"
+    former = _seconds_in(out, name)
     if isinstance(out, RemoteFolder):
         out.remove(name)  # what may not be written shows before hours of work
     outcomes, missing, outdated = _sort_out(paths, out, settings)
@@ -82,7 +83,8 @@ def prepare(
             progress.settle(outcome.scan)
             _keep_details(outcome, out)
     summary = PrepareSummary(sorted(outcomes, key=lambda outcome: outcome.scene), outdated)
-    report = report_of(summary, settings, {"engine": engine, "workers": workers, "shard": shard})
+    run = {"engine": engine, "workers": workers, "shard": shard}
+    report = report_of(summary, settings, run, former)
     with suppress(GeosetError), out.writing(name) as temporary:  # a full disk: the summary tells
         temporary.write_text(json.dumps(report, indent=1))
     if len(paths) == len(summary.failed) == 1:
@@ -92,6 +94,15 @@ def prepare(
     if paths and len(summary.failed) == len(paths):
         raise GeosetError(f"{scans}: no scan could be prepared; the reasons stand above")
     return summary
+
+
+def _seconds_in(out: Folder, name: str) -> dict[str, float | None]:
+    """Return what preparing took, by scene, in a former report; nothing without a whole one."""
+    try:
+        scenes = json.loads(out.read_text(name))["scenes"]
+        return {scene["scene"]: scene["seconds"] for scene in scenes}
+    except (OSError, ValueError, KeyError, TypeError, GeosetError):
+        return {}
 
 
 def _shard(text: str | None) -> tuple[int, int]:

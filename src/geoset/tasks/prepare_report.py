@@ -2,6 +2,7 @@
 
 import platform
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from statistics import fmean, median
 from typing import Any
@@ -31,12 +32,18 @@ class PrepareSummary:
         return [outcome for outcome in self.reports if outcome.status == FAILED]
 
 
-def report_of(summary: PrepareSummary, settings: PrepareSettings, run: dict) -> dict[str, Any]:
+def report_of(
+    summary: PrepareSummary,
+    settings: PrepareSettings,
+    run: dict,
+    former: Mapping[str, float | None],
+) -> dict[str, Any]:
     """Return what `report.json` holds.
 
     run: what shall be said of how the scans were prepared
+    former: seconds that scenes took which were finished before
     """
-    scenes = [_scene(outcome) for outcome in summary.reports]
+    scenes = [_scene(outcome, former.get(outcome.scene)) for outcome in summary.reports]
     return {
         "versions": {
             "geoset": geoset.__version__,
@@ -60,12 +67,12 @@ def rejected_frames(outcomes: list[Outcome]) -> dict[str, int]:
     return count_reasons([tuple(r) for o in outcomes for r in o.info.get("rejected", [])])
 
 
-def _scene(outcome: Outcome) -> dict[str, Any]:
+def _scene(outcome: Outcome, former: float | None) -> dict[str, Any]:
     entry = {
         "scene": outcome.scene,
         "scan": str(outcome.scan),
         "status": outcome.status,
-        "seconds": outcome.seconds,
+        "seconds": former if outcome.seconds is None else outcome.seconds,
         "tried_again": outcome.tried_again,
     }
     if outcome.status == FAILED:
