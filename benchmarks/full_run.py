@@ -17,12 +17,12 @@ from geoset.recipes.methods import METHODS
 
 def main(report: Path) -> None:
     began = time.monotonic()
-    slow = subprocess.run(
-        [sys.executable, "-m", "pytest", "-m", "slow", "-q", "--durations=0"],
-        capture_output=True,
-        text=True,
-    )
-    print(slow.stdout[-4000:], flush=True)
+    said = []
+    command = [sys.executable, "-m", "pytest", "-m", "slow", "-v", "--durations=0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as slow:
+        for line in slow.stdout:
+            print(line, end="", flush=True)
+            said.append(line)
     tests = time.monotonic() - began
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "demo"
@@ -36,7 +36,8 @@ def main(report: Path) -> None:
         f"| {classes[row]['flush'][0]:.1f} |"
         for row, (cell,) in results["rows"].items()
     )
-    durations = "\n".join(line for line in slow.stdout.splitlines() if "s call" in line)
+    ended = said[-1].strip("= \n")
+    durations = "".join(line for line in said if "s call" in line)
     report.write_text(
         f"""# Last full run
 
@@ -45,11 +46,10 @@ Python {platform.python_version()}, torch {torch.__version__}, {os.cpu_count()} 
 
 ## Slow tests
 
-{slow.stdout.strip().splitlines()[-1].strip("= ")} ({tests:.0f} s in all)
+{ended} ({tests:.0f} s in all)
 
 ```text
-{durations}
-```
+{durations}```
 
 ## Demo
 
