@@ -4,7 +4,8 @@ import pytest
 from geoset.geometry.camera import Camera, transform
 from geoset.geometry.mesh import TriangleMesh
 from geoset.geometry.raycast import Raycaster
-from geoset.prepare.views import cover, make_view, resample_depth, resize_image
+from geoset.geometry.resize import resize_image
+from geoset.prepare.views import cover, make_view, resample_depth
 from geoset.scans.scan import Frame
 
 SIZE = (32, 40)

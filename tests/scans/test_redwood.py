@@ -172,4 +172,4 @@ def test_a_first_frame_of_another_shape_is_alone_rejected(folder):
     write_image(folder / "color/00000.jpg", np.zeros((40, 40, 3), np.uint8))
     scan = open_scan(folder)
     assert by_place(scan) == {"00001": 1, "00002": 2, "00003": 3}
-    assert scan.rejected == [("00000", "image of another shape than its camera")]
+    assert scan.rejected == [("00000", "image size differs from most frames'")]

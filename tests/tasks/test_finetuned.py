@@ -151,9 +151,9 @@ def test_an_unfinished_run_says_how_to_finish_it(labelled, tmp_path, capsys):
 def test_labels_of_instances_alone_are_for_detection(tmp_path, capsys):
     image = np.zeros((8, 8, 3), np.uint8)
     box = {"bbox": [1, 1, 4, 4], "segmentation": [[1, 1, 5, 1, 5, 5]], "area": 8}
-    annotations = [{"image": 0, "category_id": 1, **box}]
+    annotations = [{"image_id": 0, "category_id": 1, **box}]
     for split in ("train2017", "val2017"):
-        write_coco(tmp_path / "coco", {"a": image}, annotations, {1: "chair"}, split)
+        write_coco(tmp_path / "coco", {0: image}, annotations, {1: "chair"}, split)
     with pytest.raises(SystemExit, match="2"):
         geoset("finetune", "segmentation", "--data", tmp_path / "coco", "--out", tmp_path / "run")
     assert "use geoset finetune instances" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import numpy as np
 
 from geoset.data.label_set import Instances, LabelledSet
 from geoset.errors import GeosetError
-from geoset.prepare.views import resize_image
+from geoset.geometry.resize import resize_image
 
 
 @dataclass(frozen=True)

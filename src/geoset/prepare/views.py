@@ -8,6 +8,7 @@ from PIL import Image
 from geoset.geometry.camera import Camera, invert, transform
 from geoset.geometry.flying_pixels import drop_flying_pixels
 from geoset.geometry.raycast import Raycaster
+from geoset.geometry.resize import resize_image
 from geoset.scans.scan import Frame
 
 ABSOLUTE_TOLERANCE = 0.05  # metres; and
@@ -66,18 +67,6 @@ def make_view(
         vertex_map = np.where(keep, vertex_map, np.int32(-1))
     vertex_map = np.where(masked, np.int32(-1), vertex_map)
     return View(image, depth, vertex_map, camera, world_from_camera, residual)
-
-
-def resize_image(
-    image: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float]
-) -> np.ndarray:
-    """Resize what `box` (left, top, right, bottom) holds of an image (H,W,3) to `size` (H,W).
-
-    The mean over the area of a pixel; bilinear when enlarged, where that would repeat pixels.
-    """
-    shrinks = box[2] - box[0] >= size[1]
-    how = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
-    return np.asarray(Image.fromarray(image).resize(size[::-1], how, box=box))
 
 
 def cover(
