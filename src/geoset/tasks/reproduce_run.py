@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,8 @@ def _outcomes(
     with ThreadPoolExecutor(workers) as pool:
         try:
             while not stop.received:
-                ready = [work for work in waiting if _is_ready(work)]
-                for work in ready[: workers - len(running)]:
+                ready = filter(_is_ready, waiting)  # looks at files: only where a worker is free
+                for work in list(islice(ready, workers - len(running))):
                     waiting.remove(work)
                     process = IsolatedProcess()
                     running[pool.submit(process.call, do_quietly, work)] = work, process
