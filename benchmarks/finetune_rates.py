@@ -24,8 +24,8 @@ from geoset.recipes import SEGMENTATION_RECIPES, segmentation_at_small_scale
 from geoset.recipes.methods import METHODS
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import FEW
-from geoset.tasks.reproduce_cells import encoder_of
-from geoset.tasks.reproduce_data import benchmark
+from geoset.tasks.reproduce.cells import encoder_of
+from geoset.tasks.reproduce.data import benchmark
 from geoset.tasks.segmentation import finetune
 
 ROWS = ("scratch", "view_more_view", "view_sets")

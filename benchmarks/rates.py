@@ -23,10 +23,10 @@ from geoset.files import atomic_write
 from geoset.recipes.methods import METHODS
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import TABLES, Task
-from geoset.tasks.reproduce import check_settings, keep_settings, shared_settings
-from geoset.tasks.reproduce_data import Sources, benchmark, make_rooms, make_scenes
-from geoset.tasks.reproduce_jobs import SCORE, Encoder, Score, is_done
-from geoset.tasks.reproduce_run import run_all
+from geoset.tasks.reproduce.data import Sources, benchmark, make_rooms, make_scenes
+from geoset.tasks.reproduce.jobs import SCORE, Encoder, Score, is_done
+from geoset.tasks.reproduce.run import run_all
+from geoset.tasks.reproduce.table import check_settings, keep_settings, shared_settings
 
 RATES = (1e-3, 2e-3, 4e-3)
 FIRST_SEED = 100  # tables count theirs from 0

@@ -15,10 +15,10 @@ from typing import Any
 from PIL import Image
 
 from geoset.recipes.tables import TABLES
-from geoset.tasks.reproduce_charts import Chart, charts
-from geoset.tasks.reproduce_join import join, seeds_of
-from geoset.tasks.reproduce_page import CAPTIONS
-from geoset.tasks.reproduce_sections import as_markdown, sections
+from geoset.tasks.reproduce.charts import Chart, charts
+from geoset.tasks.reproduce.join import join, seeds_of
+from geoset.tasks.reproduce.page import CAPTIONS
+from geoset.tasks.reproduce.sections import as_markdown, sections
 
 DOCS = Path(__file__).parent
 WIDEST = 1600  # pixels of a picture

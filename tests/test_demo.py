@@ -17,7 +17,8 @@ def test_it_trains_the_recipe_of_its_name():
 def test_the_command(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "geoset.tasks.reproduce.reproduce", lambda *words, **named: asked.append((words, named))
+        "geoset.tasks.reproduce.table.reproduce",
+        lambda *words, **named: asked.append((words, named)),
     )
     for options in ([], ["--out", "here", "--pretrain-steps", "9", "--rooms.labelled", "3"]):
         monkeypatch.setattr(sys, "argv", ["geoset", "demo", *options])

@@ -10,7 +10,7 @@ from PIL import Image
 from rich.console import Console
 
 from geoset.recipes import ReproduceSettings
-from geoset.tasks.reproduce_results import collect, write_results
+from geoset.tasks.reproduce.results import collect, write_results
 
 DOCS = Path(__file__).parents[1] / "docs"
 MAKE = runpy.run_path(str(DOCS / "make_results.py"))

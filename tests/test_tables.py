@@ -7,8 +7,8 @@ import pytest
 from geoset.recipes import RECIPES, ReproduceSettings
 from geoset.recipes.methods import METHODS, recipe_of
 from geoset.recipes.tables import TABLES
-from geoset.tasks.reproduce import plan
-from geoset.tasks.reproduce_jobs import Encoder, Score, needs
+from geoset.tasks.reproduce.jobs import Encoder, Score, needs
+from geoset.tasks.reproduce.table import plan
 
 HERE = Path()
 

@@ -3,7 +3,8 @@
 from torch.utils.data import DataLoader
 
 from geoset.data import pairs
-from geoset.tasks import instance_scores, reproduce_run, segmentation_scores
+from geoset.tasks import instance_scores, segmentation_scores
+from geoset.tasks.reproduce import run as reproduce_run
 
 
 class SameProcess:

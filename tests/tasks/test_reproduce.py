@@ -15,18 +15,20 @@ import tiny_table
 from rich.console import Console
 from same_process import run_in_this_process
 
-from geoset import GeosetError, tasks
+from geoset import GeosetError
 from geoset.recipes import BenchmarkRooms, ReproduceSettings
 from geoset.recipes.methods import METHODS
 from geoset.recipes.tables import TABLES, Column, Table, Task
-from geoset.tasks import reproduce_data, reproduce_run, running
+from geoset.tasks import running
 from geoset.tasks.isolated import IsolatedProcess
-from geoset.tasks.reproduce import check_settings, keep_settings, reproduce, shared_settings
-from geoset.tasks.reproduce_data import benchmark, make_scenes
-from geoset.tasks.reproduce_jobs import Encoder, Score, is_done
-from geoset.tasks.reproduce_page import CAPTIONS
-from geoset.tasks.reproduce_plan import time_left
-from geoset.tasks.reproduce_run import run_all
+from geoset.tasks.reproduce import data as reproduce_data
+from geoset.tasks.reproduce import run as reproduce_run
+from geoset.tasks.reproduce.data import benchmark, make_scenes
+from geoset.tasks.reproduce.jobs import Encoder, Score, is_done
+from geoset.tasks.reproduce.page import CAPTIONS
+from geoset.tasks.reproduce.plan import time_left
+from geoset.tasks.reproduce.run import run_all
+from geoset.tasks.reproduce.table import check_settings, keep_settings, reproduce, shared_settings
 from geoset.training.log import read_log
 
 ROOMS = BenchmarkRooms(
@@ -56,7 +58,7 @@ def with_rooms(whole, tmp_path, monkeypatch):
     """A folder of no runs, but of `whole`'s rooms and scenes; no page is drawn."""
     shutil.copytree(whole / "rooms", tmp_path / "rooms")
     monkeypatch.setattr(reproduce_data, "prepare", lambda *_, **__: None)
-    monkeypatch.setattr(tasks.reproduce, "write_page", lambda *_: None)
+    monkeypatch.setattr("geoset.tasks.reproduce.table.write_page", lambda *_: None)
     return tmp_path
 
 

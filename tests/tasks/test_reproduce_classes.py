@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from geoset.tasks.reproduce_classes import class_ious, class_scores
+from geoset.tasks.reproduce.classes import class_ious, class_scores
 
 NAMES = ("wall", "door", "chair", "lamp")
 

@@ -7,9 +7,9 @@ from ended_run import end_run
 
 from geoset.recipes import ReproduceSettings
 from geoset.recipes.tables import Column, Table, Task
-from geoset.tasks.reproduce_cells import encoder_of
-from geoset.tasks.reproduce_cost import costs
-from geoset.tasks.reproduce_jobs import Score
+from geoset.tasks.reproduce.cells import encoder_of
+from geoset.tasks.reproduce.cost import costs
+from geoset.tasks.reproduce.jobs import Score
 
 SETTINGS = ReproduceSettings(seeds=3)
 TABLE = Table("", ("scratch", "view_sets"), (Column("probe", Task("probe")),))

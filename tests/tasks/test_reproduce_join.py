@@ -10,9 +10,9 @@ import pytest
 from geoset import GeosetError
 from geoset.recipes import ReproduceSettings
 from geoset.recipes.tables import TABLES, Column, Table, Task
-from geoset.tasks.reproduce_join import join, seeds_of
-from geoset.tasks.reproduce_results import collect
-from geoset.tasks.reproduce_sections import as_markdown, sections
+from geoset.tasks.reproduce.join import join, seeds_of
+from geoset.tasks.reproduce.results import collect
+from geoset.tasks.reproduce.sections import as_markdown, sections
 
 SCORES = {"scratch": [5.0, 6.0, 9.0], "view": [7.0, 8.5, 10.0], "geo": [7.5, 8.0]}
 THREE, FIRST_TWO = ReproduceSettings(seeds=3), ReproduceSettings(seeds=2)

@@ -15,9 +15,9 @@ from geoset import GeosetError
 from geoset.models.load import save_model
 from geoset.recipes import SEGMENTATION_RECIPES, ReproduceSettings, segmentation_at_small_scale
 from geoset.recipes.tables import TABLES, Column, Table, Task
-from geoset.tasks import reproduce_page
-from geoset.tasks.reproduce_page import write_page
-from geoset.tasks.reproduce_results import collect, write_results
+from geoset.tasks.reproduce import page as reproduce_page
+from geoset.tasks.reproduce.page import write_page
+from geoset.tasks.reproduce.results import collect, write_results
 from geoset.tasks.segmentation import build_segmenter
 
 CLASSES = ("wall", "door")
@@ -56,7 +56,7 @@ class Made:
 
 
 class Sources:
-    """Those of `reproduce_data`, without files."""
+    """Those of `reproduce.data`, without files."""
 
     size = (96, 128)
     prepared = Path("nowhere")

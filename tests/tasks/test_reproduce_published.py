@@ -8,12 +8,12 @@ import pytest
 from rich.console import Console
 from same_process import run_in_this_process
 
-from geoset import open_scan, tasks
+from geoset import open_scan
 from geoset.recipes import RECIPES, ReproduceSettings
 from geoset.recipes.tables import TABLES
 from geoset.scans.rooms import RoomSettings, write_room
 from geoset.tasks import running
-from geoset.tasks.reproduce import reproduce
+from geoset.tasks.reproduce.table import reproduce
 from labelled_folders import write_nyuv2, write_scene
 from scan_formats.scannet import write_label_table, write_label_zip
 from scan_formats.sens import write_sens
@@ -89,7 +89,7 @@ def write_scannet(folder, name, room):
 @pytest.mark.parametrize("name", PAPER)
 def test_every_table(name, data, tmp_path_factory, monkeypatch):
     if name not in PAGES:
-        monkeypatch.setattr(tasks.reproduce, "write_page", lambda *_: None)
+        monkeypatch.setattr("geoset.tasks.reproduce.table.write_page", lambda *_: None)
     out = tmp_path_factory.getbasetemp() / "tables"  # runs are shared
     reproduce(name, out, data, SETTINGS, console=QUIET)
     rows = json.loads((out / f"table-{name}.json").read_text())["rows"]

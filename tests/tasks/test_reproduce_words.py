@@ -5,8 +5,8 @@ from dataclasses import asdict
 import pytest
 
 from geoset.recipes import ReproduceSettings
-from geoset.tasks.reproduce_compute import fairness, preparing_text, ratios
-from geoset.tasks.reproduce_words import command, difference_text, headline, not_run, verdicts
+from geoset.tasks.reproduce.compute import fairness, preparing_text, ratios
+from geoset.tasks.reproduce.words import command, difference_text, headline, not_run, verdicts
 
 CELL = {"n": 3, "mean": 9.0, "margin": 1.0}
 NONE = {"n": 0, "mean": None, "margin": None, "significant": None}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from geoset.recipes import BenchmarkRooms, ReproduceSettings
 from geoset.recipes.tables import TABLES, Column, Table, Task
-from geoset.tasks.reproduce import reproduce
+from geoset.tasks.reproduce.table import reproduce
 
 ROOMS = BenchmarkRooms(
     unlabelled=2, unlabelled_frames=4, labelled=3, validation=2, tuning=1, labelled_frames=2

@@ -129,7 +129,7 @@ def demo(
         pretrain_steps: steps of each stage of pre-training
         rooms: how many rooms, and images of each
     """
-    from geoset.tasks.reproduce import reproduce as run
+    from geoset.tasks.reproduce.table import reproduce as run
 
     run(
         "demo",
@@ -169,7 +169,7 @@ def reproduce(
         data: benchmark, or scannet=FOLDER (with scans/ and scannet_frames_25k/) and nyuv2=FOLDER
         plan: only say what would be run, and how long it may take
     """
-    from geoset.tasks.reproduce import reproduce as run
+    from geoset.tasks.reproduce.table import reproduce as run
 
     run(table, out, paths_of(data), settings, plan)
 

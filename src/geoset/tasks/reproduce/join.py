@@ -5,7 +5,7 @@ from typing import Any
 
 from geoset.errors import GeosetError
 from geoset.recipes.tables import TABLES
-from geoset.tasks.reproduce_results import compared
+from geoset.tasks.reproduce.results import compared
 
 Results = Mapping[str, Any]
 OWN = {"seeds", "first_seed", "workers"}  # settings that the parts of a table may differ in

@@ -8,7 +8,7 @@ from geoset.evaluation.intervals import mean_and_margin
 from geoset.recipes.methods import METHODS
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import Task
-from geoset.tasks.reproduce_jobs import Encoder, Score, is_done
+from geoset.tasks.reproduce.jobs import Encoder, Score, is_done
 
 
 def encoder_of(row: str, backbone: str, seed: int, settings: ReproduceSettings) -> Encoder:

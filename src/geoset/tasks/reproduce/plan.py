@@ -9,7 +9,7 @@ from rich.table import Table as Printed
 
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import Table
-from geoset.tasks.reproduce_jobs import COST, Encoder, Score, is_done
+from geoset.tasks.reproduce.jobs import COST, Encoder, Score, is_done
 
 # Seconds of one core of a plain machine at the small scale, a run.
 SMALL_SECONDS = {"probe": 90, "segmentation": 120, "instances": 400}

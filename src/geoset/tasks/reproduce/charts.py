@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from geoset.recipes.tables import TABLES
 from geoset.reports.interval_charts import difference_dots, score_lines
-from geoset.tasks.reproduce_words import title_of
+from geoset.tasks.reproduce.words import title_of
 
 Results = Mapping[str, Any]
 

@@ -14,11 +14,11 @@ import geoset
 from geoset.files import atomic_write
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import TABLES, Column, Table
-from geoset.tasks.reproduce_cells import scored, summary, trained
-from geoset.tasks.reproduce_classes import class_scores
-from geoset.tasks.reproduce_cost import costs
-from geoset.tasks.reproduce_jobs import CONFUSIONS, SCORE
-from geoset.tasks.reproduce_sections import as_markdown, sections
+from geoset.tasks.reproduce.cells import scored, summary, trained
+from geoset.tasks.reproduce.classes import class_scores
+from geoset.tasks.reproduce.cost import costs
+from geoset.tasks.reproduce.jobs import CONFUSIONS, SCORE
+from geoset.tasks.reproduce.sections import as_markdown, sections
 
 
 def collect(name: str, out: Path, settings: ReproduceSettings) -> dict[str, Any]:

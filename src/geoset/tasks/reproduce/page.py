@@ -11,10 +11,10 @@ from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import TABLES
 from geoset.reports import page
 from geoset.reports.charts import training_curves
-from geoset.tasks.reproduce_charts import charts
-from geoset.tasks.reproduce_data import Sources
-from geoset.tasks.reproduce_jobs import Score
-from geoset.tasks.reproduce_pictures import (
+from geoset.tasks.reproduce.charts import charts
+from geoset.tasks.reproduce.data import Sources
+from geoset.tasks.reproduce.jobs import Score
+from geoset.tasks.reproduce.pictures import (
     draw_correspondences,
     draw_features,
     draw_predictions,
@@ -22,8 +22,8 @@ from geoset.tasks.reproduce_pictures import (
     first_scored,
     frozen_features,
 )
-from geoset.tasks.reproduce_sections import Block, Literal, Points, Rows, sections
-from geoset.tasks.reproduce_words import question, title_of
+from geoset.tasks.reproduce.sections import Block, Literal, Points, Rows, sections
+from geoset.tasks.reproduce.words import question, title_of
 from geoset.training.log import read_log
 
 NO_PICTURES = "Without pictures"

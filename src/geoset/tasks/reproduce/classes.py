@@ -8,7 +8,7 @@ import numpy as np
 
 from geoset.evaluation.intervals import bootstrap
 from geoset.scans.rooms import FLUSH_CLASSES
-from geoset.tasks.reproduce_jobs import CONFUSIONS
+from geoset.tasks.reproduce.jobs import CONFUSIONS
 
 
 def class_scores(

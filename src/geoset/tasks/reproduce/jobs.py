@@ -39,7 +39,7 @@ from geoset.tasks.labelled_cells import stack_images
 from geoset.tasks.moco import pretrain_moco
 from geoset.tasks.pretrain import build_pretraining, pretrain
 from geoset.tasks.probe import estimate_batchnorm, fit_linear, network_features
-from geoset.tasks.reproduce_data import Sources
+from geoset.tasks.reproduce.data import Sources
 from geoset.tasks.segmentation_scores import count_pixels
 from geoset.training.checkpoint import checkpoint_path
 from geoset.training.run_folder import planned_steps

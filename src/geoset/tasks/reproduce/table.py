@@ -13,14 +13,21 @@ from geoset.files import atomic_write
 from geoset.recipes.methods import METHODS
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import TABLES, Column, Table
-from geoset.tasks import reproduce_data
-from geoset.tasks.reproduce_cells import encoder_of
-from geoset.tasks.reproduce_data import PAPER_SIZE, ROOM_SIZE
-from geoset.tasks.reproduce_jobs import Encoder, Score, is_done
-from geoset.tasks.reproduce_page import write_page
-from geoset.tasks.reproduce_plan import describe
-from geoset.tasks.reproduce_results import collect, write_results
-from geoset.tasks.reproduce_run import run_all
+from geoset.tasks.reproduce.cells import encoder_of
+from geoset.tasks.reproduce.data import (
+    PAPER_SIZE,
+    ROOM_SIZE,
+    Sources,
+    benchmark,
+    make_rooms,
+    make_scenes,
+    published,
+)
+from geoset.tasks.reproduce.jobs import Encoder, Score, is_done
+from geoset.tasks.reproduce.page import write_page
+from geoset.tasks.reproduce.plan import describe
+from geoset.tasks.reproduce.results import collect, write_results
+from geoset.tasks.reproduce.run import run_all
 
 Job = Encoder | Score
 SETTINGS = "settings.json"
@@ -40,7 +47,7 @@ def reproduce(
     goes on. All runs of `out` have the same settings, but for seeds and workers.
 
     name: of TABLES
-    data: see `reproduce_data.published`; None = the built-in benchmark
+    data: see `reproduce.data.published`; None = the built-in benchmark
     only_plan: print what would be done and how long it may take, and do nothing
 
     Raises:
@@ -92,10 +99,10 @@ def do_missing(
     sources = find_sources(table, out, data, settings)
     keep_settings(out, shared)  # not before: data may be missing
     if data is None:
-        reproduce_data.make_rooms(out / "rooms", settings.rooms, settings.workers)
+        make_rooms(out / "rooms", settings.rooms, settings.workers)
     trainings = [job.trainings[-1] for job in jobs if isinstance(job, Encoder)]
     split = "all" if settings.scale == "paper" else "train"  # the paper's: validation's scenes, too
-    reproduce_data.make_scenes(sources, trainings, settings.workers, split)
+    make_scenes(sources, trainings, settings.workers, split)
     failed = run_all(jobs, out, sources, settings, console)
     for job, error in failed:
         console.print(f"failed: {job.folder(out)}: {error}", markup=False, highlight=False)
@@ -128,17 +135,17 @@ def runs(row: str, settings: ReproduceSettings) -> bool:
 
 def find_sources(
     table: Table, out: Path, data: Mapping[str, Path] | None, settings: ReproduceSettings
-) -> reproduce_data.Sources:
+) -> Sources:
     """Find what the runs learn from; the rooms of the benchmark need not be there yet.
 
     Raises:
         GeosetError: data that the table needs is not given, or not there.
     """
     if data is None:
-        return reproduce_data.benchmark(out / "rooms")
+        return benchmark(out / "rooms")
     needed = {column.task.data for column in table.columns}
     size = PAPER_SIZE if settings.scale == "paper" else ROOM_SIZE
-    return reproduce_data.published(out / "scenes", data, sorted(needed), size)
+    return published(out / "scenes", data, sorted(needed), size)
 
 
 def shared_settings(settings: ReproduceSettings, data: Mapping[str, Path] | None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from geoset.tasks.reproduce_words import ALIKE, title_of
+from geoset.tasks.reproduce.words import ALIKE, title_of
 
 _TIMES = "(times the baseline's; in brackets that of a step of the last stage)"
 Stages = Sequence[Mapping[str, Any]]

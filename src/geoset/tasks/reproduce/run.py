@@ -21,9 +21,9 @@ from geoset.errors import GeosetError
 from geoset.files import atomic_write
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.tasks.isolated import IsolatedProcess, ProcessDiedError
-from geoset.tasks.reproduce_data import Sources
-from geoset.tasks.reproduce_jobs import COST, Encoder, Score, is_done, needs, run_job
-from geoset.tasks.reproduce_plan import time_left
+from geoset.tasks.reproduce.data import Sources
+from geoset.tasks.reproduce.jobs import COST, Encoder, Score, is_done, needs, run_job
+from geoset.tasks.reproduce.plan import time_left
 from geoset.training.stop import StopSignal, stop_signals
 
 Job = Encoder | Score

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from geoset.recipes.tables import TABLES
-from geoset.tasks.reproduce_cells import summary
-from geoset.tasks.reproduce_compute import compute_of, fairness, preparing_text, ratios
-from geoset.tasks.reproduce_words import (
+from geoset.tasks.reproduce.cells import summary
+from geoset.tasks.reproduce.compute import compute_of, fairness, preparing_text, ratios
+from geoset.tasks.reproduce.words import (
     CHANCE_NOTE,
     CLASS_NOTE,
     PAPER_NOTE,

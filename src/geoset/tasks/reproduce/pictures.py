@@ -22,9 +22,9 @@ from geoset.spacing import evenly_spaced
 from geoset.tasks.correspondence import TrueMatches, find_matches, true_matches
 from geoset.tasks.labelled_cells import Features, stack_images
 from geoset.tasks.probe import network_features
-from geoset.tasks.reproduce_cells import scored
-from geoset.tasks.reproduce_data import Sources
-from geoset.tasks.reproduce_jobs import Score, frozen_network
+from geoset.tasks.reproduce.cells import scored
+from geoset.tasks.reproduce.data import Sources
+from geoset.tasks.reproduce.jobs import Score, frozen_network
 from geoset.tasks.segmentation_scores import predict
 
 IMAGES = 4  # of the validation images, evenly spaced

@@ -9,8 +9,8 @@ import numpy as np
 
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import Table
-from geoset.tasks.reproduce_cells import scored, trained
-from geoset.tasks.reproduce_jobs import COST, Encoder, Score
+from geoset.tasks.reproduce.cells import scored, trained
+from geoset.tasks.reproduce.jobs import COST, Encoder, Score
 from geoset.training.log import read_log
 
 QUIET = 0.05  # of all steps, the fastest: a busy machine slows most of the others

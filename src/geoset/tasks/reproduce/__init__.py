@@ -1,0 +1,1 @@
+"""Make the tables of the paper, and of the built-in benchmark: plan, runs, results, page."""
