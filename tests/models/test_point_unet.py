@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from geoset import GeosetError
+from geoset.models import point_unet
 from geoset.models.point_unet import PointUNet
 
 
@@ -136,6 +137,22 @@ def test_a_step_repeats_to_the_bit():
         return [parameter.grad for parameter in net.parameters()]
 
     assert all(torch.equal(a, b) for a, b in zip(step(), step(), strict=True))
+
+
+def test_blocks_of_rows_give_what_all_rows_at_once_give(monkeypatch):
+    voxels, colors = blob(count=2000, extent=16)
+
+    def features_and_gradients(rows):
+        monkeypatch.setattr(point_unet, "ROWS", rows)
+        net = network().train()
+        features = net(voxels, colors, (voxels[:, 0] > 8).long())
+        features.square().sum().backward()
+        assert net.unet.conv1.conv.max_buffer == rows * 27 * 3
+        return [features.detach(), *(parameter.grad for parameter in net.parameters())]
+
+    at_once, blocks = features_and_gradients(10**6), features_and_gradients(100)
+    for found, expected in zip(blocks, at_once, strict=True):
+        assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
 
 
 def test_float32_under_autocast():

@@ -2,7 +2,7 @@
 
 import ocnn
 import torch
-from ocnn.nn import OctreeConv
+from ocnn.nn import OctreeConv, OctreeDeconv
 from ocnn.octree import Octree, Points
 from torch import Tensor, nn
 
@@ -10,6 +10,8 @@ from geoset.errors import GeosetError
 
 LEAST_DEPTH = 6  # of an octree: four halvings, down to the coarsest level that is not kept dense
 MOST_DEPTH = 16  # what the octree's 48-bit keys hold
+ROWS = 512  # voxels a CPU convolves at a time: what it gathers of their neighbours stays in cache
+GPU_BUFFER = int(2e8)  # numbers gathered at a time; ocnn's own default
 
 
 class _WideUNet(ocnn.models.UNet):
@@ -106,5 +108,7 @@ class PointUNet(nn.Module):
     def _choose_kernels(self, on_gpu: bool) -> None:
         """Follow the tensors: ocnn chose when built, its GPU kernels wherever there is any GPU."""
         for module in self.modules():
-            if isinstance(module, OctreeConv):
+            if isinstance(module, OctreeConv | OctreeDeconv):
                 module.method = module.check_method("triton" if on_gpu else "block_gemm")
+                row = module.kdim * module.in_conv
+                module.max_buffer = GPU_BUFFER if on_gpu else ROWS * row
