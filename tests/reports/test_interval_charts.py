@@ -42,6 +42,11 @@ def test_a_line_for_each_method_without_what_was_not_run():
     assert markers(full) - markers(one_less) == 3
 
 
+def test_the_same_chart_twice_is_the_same_text():
+    scores = {"scratch": [cell(10), cell(12)]}
+    assert score_lines([0.2, 1.0], scores) == score_lines([0.2, 1.0], scores)
+
+
 def test_nothing_run_is_a_chart_without_lines():
     assert len(drawn(score_lines([0.5, 1.0], {"sets": [NOT_RUN, NOT_RUN]}), "axes")) == 1
 
