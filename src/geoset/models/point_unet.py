@@ -2,7 +2,7 @@
 
 import ocnn
 import torch
-from ocnn.nn import OctreeConv, OctreeDeconv
+from ocnn.nn import OctreeConv
 from ocnn.octree import Octree, Points
 from torch import Tensor, nn
 
@@ -108,7 +108,7 @@ class PointUNet(nn.Module):
     def _choose_kernels(self, on_gpu: bool) -> None:
         """Follow the tensors: ocnn chose when built, its GPU kernels wherever there is any GPU."""
         for module in self.modules():
-            if isinstance(module, OctreeConv | OctreeDeconv):
+            if isinstance(module, OctreeConv):  # OctreeDeconv is one, too
                 module.method = module.check_method("triton" if on_gpu else "block_gemm")
                 row = module.kdim * module.in_conv
                 module.max_buffer = GPU_BUFFER if on_gpu else ROWS * row

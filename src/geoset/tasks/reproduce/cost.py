@@ -10,7 +10,7 @@ import numpy as np
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import Table
 from geoset.tasks.reproduce.cells import scored, trained
-from geoset.tasks.reproduce.jobs import COST, Encoder, Score
+from geoset.tasks.reproduce.jobs import COST, Encoder, Job
 from geoset.training.log import read_log
 
 QUIET = 0.05  # of all steps, the fastest: a busy machine slows most of the others
@@ -54,7 +54,7 @@ def _stages(encoders: Sequence[Encoder], out: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _cost(runs: Sequence[Encoder | Score], out: Path) -> dict[str, float] | None:
+def _cost(runs: Sequence[Job], out: Path) -> dict[str, float] | None:
     """Return what runs took together, and the most memory that one took; None if one is unknown."""
     files = [run.folder(out) / COST for run in runs]
     if not all(file.is_file() for file in files):

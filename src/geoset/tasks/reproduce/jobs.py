@@ -107,7 +107,10 @@ class Score:
         return out / "scores" / where / encoder.relative_to("encoders")
 
 
-def is_done(job: Encoder | Score, out: Path) -> bool:
+Job = Encoder | Score
+
+
+def is_done(job: Job, out: Path) -> bool:
     """Tell whether a run has ended; an encoder has when its last checkpoint is there, too."""
     folder = job.folder(out)
     if isinstance(job, Score):
@@ -117,7 +120,7 @@ def is_done(job: Encoder | Score, out: Path) -> bool:
     ).is_dir()
 
 
-def needs(job: Encoder | Score) -> list[Encoder]:
+def needs(job: Job) -> list[Encoder]:
     """Return the runs that must have ended before this one."""
     if isinstance(job, Encoder):
         return [job.before] if job.before else []
@@ -140,7 +143,7 @@ def recipe_for(encoder: Encoder, settings: ReproduceSettings) -> PretrainRecipe:
     )
 
 
-def run_job(job: Encoder | Score, out: Path, sources: Sources, settings: ReproduceSettings) -> None:
+def run_job(job: Job, out: Path, sources: Sources, settings: ReproduceSettings) -> None:
     """Do what is missing of a run."""
     if isinstance(job, Encoder):
         _train(job, out, sources, settings)

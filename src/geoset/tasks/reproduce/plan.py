@@ -9,16 +9,14 @@ from rich.table import Table as Printed
 
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import Table
-from geoset.tasks.reproduce.jobs import COST, Encoder, Score, is_done
+from geoset.tasks.reproduce.jobs import COST, Encoder, Job, is_done
 
 # Seconds of one core of a plain machine at the small scale, a run.
 SMALL_SECONDS = {"probe": 90, "segmentation": 120, "instances": 400}
 SECONDS_A_STAGE = {"view": 300, "sets": 300, "depth": 300, "geo": 600}
 
 
-def describe(
-    table: Table, jobs: Sequence[Encoder | Score], out: Path, settings: ReproduceSettings
-) -> Printed:
+def describe(table: Table, jobs: Sequence[Job], out: Path, settings: ReproduceSettings) -> Printed:
     """Show what runs a table is made of, what is done, and how long the rest may take."""
     planned, left = Counter(), Counter()
     for job in jobs:
@@ -34,7 +32,7 @@ def describe(
     return printed
 
 
-def time_left(jobs: Sequence[Encoder | Score], out: Path, settings: ReproduceSettings) -> str:
+def time_left(jobs: Sequence[Job], out: Path, settings: ReproduceSettings) -> str:
     """Say how long the runs that are not done may take.
 
     It is estimated for a plain machine, and corrected by what the runs that are done have taken.
@@ -49,9 +47,7 @@ def time_left(jobs: Sequence[Encoder | Score], out: Path, settings: ReproduceSet
     return f"about {text} left, {settings.workers} run(s) at a time, {basis}"
 
 
-def _paces(
-    jobs: Sequence[Encoder | Score], out: Path, settings: ReproduceSettings
-) -> dict[str, float]:
+def _paces(jobs: Sequence[Job], out: Path, settings: ReproduceSettings) -> dict[str, float]:
     """Return what the finished runs of each sort have taken, over what was estimated."""
     taken, estimated = Counter(), Counter()
     for job in jobs:
@@ -61,18 +57,18 @@ def _paces(
     return {sort: taken[sort] / estimated[sort] for sort in taken}
 
 
-def _sort(job: Encoder | Score) -> str:
+def _sort(job: Job) -> str:
     """Return what runs are of that are off their estimates alike."""
     return "training" if isinstance(job, Encoder) else job.task.kind
 
 
-def _taken(job: Encoder | Score, out: Path) -> float:
+def _taken(job: Job, out: Path) -> float:
     """Return the seconds that a run has taken; 0 = they are not known."""
     path = job.folder(out) / COST
     return json.loads(path.read_text())["seconds"] if path.is_file() else 0.0
 
 
-def _kind(job: Encoder | Score) -> str:
+def _kind(job: Job) -> str:
     if isinstance(job, Encoder):
         return f"train {job.trainings[-1].name}"
     task = job.task
@@ -81,7 +77,7 @@ def _kind(job: Encoder | Score) -> str:
     return f"{name.get(task.kind, 'fine-tune Mask R-CNN')}, {task.data}{share}"
 
 
-def _seconds(job: Encoder | Score, settings: ReproduceSettings) -> float:
+def _seconds(job: Job, settings: ReproduceSettings) -> float:
     """Estimate a run at the small scale."""
     if isinstance(job, Encoder):
         terms = job.trainings[-1].terms or {"view": 1.0}

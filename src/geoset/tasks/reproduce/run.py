@@ -22,11 +22,10 @@ from geoset.files import atomic_write
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.tasks.isolated import IsolatedProcess, ProcessDiedError
 from geoset.tasks.reproduce.data import Sources
-from geoset.tasks.reproduce.jobs import COST, Encoder, Score, is_done, needs, run_job
+from geoset.tasks.reproduce.jobs import COST, Job, is_done, needs, run_job
 from geoset.tasks.reproduce.plan import time_left
 from geoset.training.stop import StopSignal, stop_signals
 
-Job = Encoder | Score
 OUTPUT = "output.txt"
 POLL = 0.5  # seconds between two looks at whether a signal has come
 

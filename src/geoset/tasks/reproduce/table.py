@@ -23,13 +23,12 @@ from geoset.tasks.reproduce.data import (
     make_scenes,
     published,
 )
-from geoset.tasks.reproduce.jobs import Encoder, Score, is_done
+from geoset.tasks.reproduce.jobs import Encoder, Job, Score, is_done
 from geoset.tasks.reproduce.page import write_page
 from geoset.tasks.reproduce.plan import describe
 from geoset.tasks.reproduce.results import collect, write_results
 from geoset.tasks.reproduce.run import run_all
 
-Job = Encoder | Score
 SETTINGS = "settings.json"
 
 
