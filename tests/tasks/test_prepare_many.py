@@ -61,6 +61,12 @@ def test_workers_that_die(scans, tmp_path, monkeypatch):
     assert all(took[name] and still[name] == took[name] for name in good)
     assert [file.name for file in (out / "failed").iterdir()] == ["s0005.txt"]
 
+    os.utime(scans / "deadly/pose/000000.txt", (1, 1))
+    monkeypatch.setattr(prepare_module, "attempt", dangerous_work.attempt_or_die)
+    prepare_quietly(scans, out, SETTINGS, workers=2)
+    entries = {scene["scene"]: scene for scene in report_in(out)["scenes"]}
+    assert entries["deadly"]["status"] == "failed" and entries["deadly"]["seconds"] is None
+
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), MemoryError("no room")])
 def test_any_exception_is_told_with_its_traceback(scans, tmp_path, monkeypatch, error):

@@ -13,7 +13,7 @@ import numpy as np
 import geoset
 from geoset.recipes import PrepareSettings
 from geoset.scans.scan import count_reasons
-from geoset.tasks.attempt import FAILED, Outcome
+from geoset.tasks.attempt import FAILED, FINISHED, Outcome
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _scene(outcome: Outcome, former: float | None) -> dict[str, Any]:
         "scene": outcome.scene,
         "scan": str(outcome.scan),
         "status": outcome.status,
-        "seconds": former if outcome.seconds is None else outcome.seconds,
+        "seconds": former if outcome.status == FINISHED else outcome.seconds,
         "tried_again": outcome.tried_again,
     }
     if outcome.status == FAILED:
