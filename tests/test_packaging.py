@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from documented import at_tiny_scale
 
@@ -167,8 +168,6 @@ def test_contributing_takes_three_commands():
     assert all(command.rpartition("&& ")[2] in done for command in commands[1:])
 
 
-@pytest.mark.slow
 def test_citation_is_valid():
-    yaml = pytest.importorskip("yaml")
     content = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert {"cff-version", "message", "title", "authors", "preferred-citation"} <= content.keys()

@@ -75,6 +75,14 @@ def test_code(folder, monkeypatch):
     assert len(names["stages"]) == 4
 
 
-def test_named_files_exist():
-    for name in re.findall(r"\]\((docs/[^)#]+)", README):
-        assert (ROOT / name).is_file(), name
+LINKS = sorted(set(re.findall(r"\]\((?!https?:)([^)]+)\)", README)))
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_links_lead_somewhere(link):
+    name, _, anchor = link.partition("#")
+    target = ROOT / name if name else ROOT / "README.md"
+    assert target.is_file()
+    if anchor:
+        headings = re.findall(r"^#+ (.*)", target.read_text(), re.MULTILINE)
+        assert anchor in {re.sub(r"[^\w\- ]", "", h).lower().replace(" ", "-") for h in headings}

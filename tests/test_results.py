@@ -22,6 +22,29 @@ def test_the_page_is_what_the_figures_make():
     assert (DOCS / "results.md").read_text() == made, "run python docs/make_results.py"
 
 
+@pytest.mark.parametrize(
+    ("shown", "row"),
+    [
+        ("sets", "view_sets"),
+        ("sets grouped by geometry, without labels", "view_groups_geometry"),
+        ("sets grouped at random, a control", "view_groups_random"),
+        ("sets grouped by ground truth, an upper bound", "view_groups_truth"),
+        ("no pre-training", "scratch"),
+    ],
+)
+def test_readme_has_the_figures_of_the_benchmark(shown, row):
+    table = json.loads((DOCS / "results" / "table-benchmark.json").read_text())
+    cells = []
+    for cell in table["rows"][row]:
+        better = cell["better"]
+        text = f"{better['mean']:+.1f} ± {better['margin']:.1f}"
+        if not better["significant"]:
+            text += ", open"
+        cells.append(f"**{text}**" if better["significant"] and better["mean"] > 0 else text)
+    readme = (DOCS.parent / "README.md").read_text()
+    assert f"| {shown} | {' | '.join(cells)} |" in readme
+
+
 def test_files_are_small_and_all_shown():
     text = (DOCS / "results.md").read_text()
     for path in (DOCS / "results").glob("*"):

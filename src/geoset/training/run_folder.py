@@ -151,7 +151,7 @@ def describe_run(run: Path, plan: dict[str, Any], device: torch.device) -> None:
         "hardware": {
             "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
             "cores": os.cpu_count(),
-            "platform": platform.platform(),
+            "platform": f"{platform.system()} {platform.machine()}",
         },
     }
     atomic_write(run / "run.json", json.dumps(description, indent=2) + "\n")

@@ -41,7 +41,10 @@ PAPER_NOTE = (
     "As in the paper, pre-training has seen all 1,513 scenes of ScanNet: those that are scored on, "
     "too, without their labels."
 )
-SMALL_NOTE = "Made at small scale: compare the rows with each other, not with what is published."
+SMALL_NOTE = (
+    "Made at small scale, from random weights, Pri3D without its depth proxy: compare the rows "
+    "with each other, not with what is published."
+)
 
 
 def question(results: Mapping[str, Any]) -> str:
