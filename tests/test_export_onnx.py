@@ -100,8 +100,8 @@ def test_packages_that_are_missing_are_named(tmp_path, monkeypatch):
     with pytest.raises(GeosetError) as error:
         export_onnx(make_network("narrow"), tmp_path, whole=False)
     assert str(error.value) == (
-        "ONNX needs packages that are not installed: onnxscript, onnxruntime. Install them with: "
-        "pip install 'geoset[export]'"
+        "ONNX needs packages that are not installed; get them with: pip install onnxscript "
+        "onnxruntime"
     )
 
 

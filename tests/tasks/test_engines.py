@@ -62,7 +62,7 @@ def test_a_package_that_is_missing(monkeypatch, name, package):
     with pytest.raises(GeosetError) as error, Engine(name).open():
         pass
     assert str(error.value) == (
-        f"the package {package} is not installed; get it with: pip install 'geoset[cluster]'"
+        f"the package {package} is not installed; get it with: pip install {package}"
     )
 
 

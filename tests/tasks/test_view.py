@@ -90,5 +90,5 @@ def test_errors(prepared, tmp_path, monkeypatch):
         task.view([prepared], tmp_path / "labels", Path("nothing.safetensors"))
     monkeypatch.setitem(sys.modules, "viser", None)
     monkeypatch.delitem(sys.modules, "geoset.viewer.window", raising=False)
-    with pytest.raises(GeosetError, match=r"needs viser.*pip install 'geoset\[view\]'"):
+    with pytest.raises(GeosetError, match=r"needs viser.*pip install viser trimesh"):
         task.view([prepared], tmp_path / "labels")

@@ -17,7 +17,7 @@ def view(
 
     The surface in colours of images, sets, groups, names, or a network's features; the cameras,
     their images and pairs. A shift-click gives a set a name; the export is what geoset finetune
-    segmentation --data reads. Needs pip install 'geoset[view]'.
+    segmentation --data reads. Needs pip install viser trimesh.
 
     Examples:
         geoset view prepared --model runs/first

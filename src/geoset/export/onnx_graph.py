@@ -89,8 +89,8 @@ def _check(network: nn.Module, whole: bool, size: tuple[int, int] | None) -> Non
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise GeosetError(
-            f"ONNX needs packages that are not installed: {', '.join(missing)}. Install them with: "
-            "pip install 'geoset[export]'"
+            "ONNX needs packages that are not installed; get them with: pip install "
+            + " ".join(missing)
         )
     if size and min(size) < SMALLEST:
         raise GeosetError(f"size is {size[0]} x {size[1]}; expected {SMALLEST} or more")

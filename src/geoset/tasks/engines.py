@@ -197,7 +197,7 @@ def _package(name: str):
         return importlib.import_module(name)
     except ImportError as error:
         raise GeosetError(
-            f"the package {name} is not installed; get it with: pip install 'geoset[cluster]'"
+            f"the package {name} is not installed; get it with: pip install {name}"
         ) from error
 
 

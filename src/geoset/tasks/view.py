@@ -68,7 +68,7 @@ def _window_class() -> type:
             raise
         raise GeosetError(
             f"geoset view needs {error.name}, which is not installed; run: "
-            "pip install 'geoset[view]'"
+            "pip install viser trimesh"
         ) from error
     return Window
 
