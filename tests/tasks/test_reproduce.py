@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 import tiny_table
+import torch
 from rich.console import Console
 from same_process import run_in_this_process
 
-from geoset import GeosetError
+from geoset import GeosetError, load_model
 from geoset.recipes import BenchmarkRooms, ReproduceSettings
 from geoset.recipes.methods import METHODS
 from geoset.recipes.tables import TABLES, Column, Table, Task
@@ -23,8 +24,9 @@ from geoset.tasks import running
 from geoset.tasks.isolated import IsolatedProcess
 from geoset.tasks.reproduce import data as reproduce_data
 from geoset.tasks.reproduce import run as reproduce_run
+from geoset.tasks.reproduce.cells import encoder_of
 from geoset.tasks.reproduce.data import benchmark, make_scenes
-from geoset.tasks.reproduce.jobs import Encoder, Score, is_done
+from geoset.tasks.reproduce.jobs import Encoder, Score, frozen_network, is_done
 from geoset.tasks.reproduce.page import CAPTIONS
 from geoset.tasks.reproduce.plan import time_left
 from geoset.tasks.reproduce.run import run_all
@@ -98,6 +100,22 @@ def test_methods_that_begin_alike_go_on_from_one_run(whole):
     second = read_log(encoders / "view+sets" / "seed-0")
     assert second[: len(first)] == first
     assert [row["stage"] for row in second] == ["view", "sets"]
+
+
+@pytest.mark.parametrize("row", ["scratch", "view", "view_sets", "view_groups_geometry"])
+def test_what_is_scored_is_what_was_trained(whole, row):
+    encoder = encoder_of(row, "resnet18", 0, SETTINGS)
+    weights = encoder.folder(whole) / "model.safetensors"
+    run = Score(Task("segmentation"), encoder).folder(whole) / "run.json"
+    told = json.loads(run.read_text())["plan"]["settings"]["segmentation"]["encoder"]
+    assert told == ("scratch" if row == "scratch" else str(weights))
+    if row != "scratch":
+        train, _ = benchmark(whole / "rooms").open("scannet")
+        frozen = frozen_network(encoder, whole, SETTINGS, train).state_dict()
+        trained = load_model(weights).state_dict()
+        parameters = [key for key in trained if key.endswith(("weight", "bias"))]
+        assert len(parameters) > 50
+        assert all(torch.equal(frozen[key], trained[key]) for key in parameters)
 
 
 def test_what_is_done_is_not_done_again(whole, monkeypatch):

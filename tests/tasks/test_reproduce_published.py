@@ -2,17 +2,22 @@
 
 import json
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 from same_process import run_in_this_process
+from torchvision.models import get_model_weights, resnet18
 
 from geoset import open_scan
-from geoset.recipes import RECIPES, ReproduceSettings
-from geoset.recipes.tables import TABLES
+from geoset.recipes import RECIPES, SEGMENTATION_RECIPES, ReproduceSettings, methods
+from geoset.recipes.tables import TABLES, Column, Table, Task
 from geoset.scans.rooms import RoomSettings, write_room
 from geoset.tasks import running
+from geoset.tasks.reproduce import jobs
 from geoset.tasks.reproduce.table import reproduce
 from labelled_folders import write_nyuv2, write_scene
 from scan_formats.scannet import write_label_table, write_label_zip
@@ -96,3 +101,51 @@ def test_every_table(name, data, tmp_path_factory, monkeypatch):
     for row, cells in rows.items():
         assert all(len(cell["seeds"]) == (row != "imagenet") for cell in cells), row
     assert name not in PAGES or (out / f"table-{name}.html").is_file()
+
+
+@pytest.fixture
+def paper_scale(tmp_path, monkeypatch):
+    """The paper's scale but for its steps and batches, and ImageNet weights that were drawn."""
+    cached = Path(get_model_weights("resnet18").IMAGENET1K_V1.url).name
+    weights = tmp_path / "hub" / "checkpoints" / cached
+    weights.parent.mkdir(parents=True)
+    torch.save(resnet18().state_dict(), weights)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr("geoset.models.initial._check_hash", lambda *_: None)
+    made = {"batch_pairs": 1, "pixel_samples": 64}
+    monkeypatch.setattr(methods, "PretrainRecipe", partial(methods.PretrainRecipe, **made))
+    geo = partial(methods.GeoSettings, samples=64, voxel_size=0.1, width=0.125)
+    monkeypatch.setattr(methods, "GeoSettings", geo)
+    moco = partial(jobs.MocoSettings, batch=2, crop=(64, 64), queue=4, batchnorm_images=1)
+    monkeypatch.setattr(jobs, "MocoSettings", moco)
+    monkeypatch.setitem(
+        SEGMENTATION_RECIPES, "unet", replace(SEGMENTATION_RECIPES["unet"], batch=1)
+    )
+    task = Task("segmentation", backbone="resnet18")
+    monkeypatch.setattr("geoset.tasks.reproduce.table.write_page", lambda *_: None)
+    rows = ("imagenet", "moco", "sets")
+    table = Table("of the paper", rows, (Column("mIoU", task),), baseline="imagenet")
+    monkeypatch.setitem(TABLES, "tiny", table)
+    return replace(SETTINGS, scale="paper")
+
+
+def test_the_scale_of_the_paper(paper_scale, data, tmp_path):
+    reproduce("tiny", tmp_path, data, paper_scale, console=QUIET)
+    rows = json.loads((tmp_path / "table-tiny.json").read_text())["rows"]
+    assert all(len(cell["seeds"]) == 1 for cells in rows.values() for cell in cells)
+    assert {path.parent.name for path in tmp_path.rglob("scene.json")} == set(SCENES)
+    encoders, scores = tmp_path / "encoders/resnet18", tmp_path / "scores/scannet-unet-1/resnet18"
+    (first,) = plan_of(encoders / "view_geo/seed-0")["settings"]["recipe"]["stages"]
+    assert (first["view"], first["geo"], first["depth"], first["sets"]) == (1, 1, 1, 0)
+    for chain, start in (
+        ("imagenet", "imagenet"),
+        ("moco", str(encoders / "moco/seed-0/model.safetensors")),
+        ("view_geo+sets", str(encoders / "view_geo+sets/seed-0/model.safetensors")),
+    ):
+        settings = plan_of(scores / chain / "seed-0")["settings"]["segmentation"]
+        assert settings["encoder"] == start
+        assert settings["protocol"] == "pri3d" and settings["size"] == [240, 320]
+
+
+def plan_of(run):
+    return json.loads((run / "run.json").read_text())["plan"]
