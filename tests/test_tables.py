@@ -9,6 +9,7 @@ from geoset.recipes.methods import METHODS, recipe_of
 from geoset.recipes.tables import TABLES
 from geoset.tasks.reproduce.jobs import Encoder, Score, needs
 from geoset.tasks.reproduce.table import plan
+from geoset.tasks.reproduce.words import SMALL_NOTE
 
 HERE = Path()
 
@@ -58,6 +59,13 @@ def test_the_paper_scale_is_the_papers():
     assert (first.epochs, second.epochs, recipe.batch_pairs) == (5, 2, 64)
     assert (first.optimizer.kind, first.optimizer.lr) == ("sgd", 0.1)
     assert recipe.model.weights == "imagenet"
+
+
+def test_the_small_scale_has_no_depth_proxy():
+    """As its tables say."""
+    (stage,) = recipe_of(METHODS["view_geo"].trainings, "small").stages
+    assert stage.weights == {"view": 1.0, "geo": 1.0, "depth": 0.0, "sets": 0.0}
+    assert "without its depth proxy" in SMALL_NOTE
 
 
 def test_the_same_recipe_as_the_named_ones():

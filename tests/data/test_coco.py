@@ -29,6 +29,7 @@ ANNOTATIONS = [
     {"image_id": 7, "category_id": 18, "iscrowd": 0, "segmentation": COMPRESSED},
     {"image_id": 7, "category_id": 1, "iscrowd": 1, "segmentation": PLAIN},
     {"image_id": 7, "category_id": 99, "iscrowd": 0, "segmentation": [SQUARE]},
+    {"image_id": "7", "category_id": 1, "iscrowd": 0, "segmentation": [SQUARE]},
 ]
 
 
@@ -47,7 +48,22 @@ def test_classes_and_images(folder):
     assert found.skipped == {
         "annotation of a crowd": 1,
         "annotation of a category that is not listed": 1,
+        "annotation of an image that is not listed": 1,
     }
+
+
+def test_all_is_the_only_split_that_is_there(folder):
+    assert open_labelled(folder, "all").name == "instances_val2017 all"
+    write_coco(folder, IMAGES, ANNOTATIONS, CATEGORIES, "train")
+    with pytest.raises(GeosetError, match=r"A \.json file can be given itself"):
+        open_labelled(folder, "all")
+
+
+def test_no_image(folder):
+    file = folder / "annotations/instances_val2017.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"images": []}))
+    with pytest.raises(GeosetError, match="lists no image"):
+        open_labelled(folder, "val")
 
 
 def test_masks(folder):

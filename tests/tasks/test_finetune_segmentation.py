@@ -189,6 +189,16 @@ def test_loss_by_hand():
     assert label_loss(scores, torch.tensor([[[1, 0, -1]]])).item() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_scores_of_16_bits_are_summed_in_32(precision):
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(2, 3, 200, 200, generator=generator).to(precision)
+    labels = torch.randint(3, (2, 200, 200), generator=generator)
+    loss = label_loss(scores, labels)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(label_loss(scores.float(), labels).item(), rel=1e-6)
+
+
 def test_nothing_labelled_is_a_loss_of_0():
     scores = torch.randn(1, 2, 3, 3, requires_grad=True)
     loss = label_loss(scores, torch.full((1, 3, 3), -1))

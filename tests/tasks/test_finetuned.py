@@ -1,6 +1,7 @@
 """Fine-tuning, scoring and applying networks through the command line, on made-up rooms."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from geoset import GeosetError, cli
 from geoset.scans.rooms import ROOM_CLASSES, RoomSettings, write_room
+from geoset.tasks import instance_scores
 from geoset.tasks.finetuned import predict_images
 from labelled_folders import write_coco
 
@@ -95,6 +97,12 @@ def test_images_that_cannot_be_predicted(segmenter, tmp_path, capsys):
     assert "1 images" in said
     assert "left out: " in said
     assert "a.jpg" in said
+    Image.new("RGB", (64, 48)).save(tmp_path / "c.gif")
+    predict_images(segmenter, [tmp_path / "c.gif", tmp_path / "b.png"], tmp_path / "out")
+    said = capsys.readouterr().out
+    assert "c.gif" in said or (tmp_path / "out/c.labels.png").is_file()
+    with pytest.raises(GeosetError, match=r"nowhere: does not exist; give images, or folders"):
+        predict_images(segmenter, [tmp_path / "b.png", tmp_path / "nowhere"], tmp_path / "out")
     with pytest.raises(GeosetError, match="two images are called 'b'"):
         predict_images(segmenter, [tmp_path / "b.png"] * 2, tmp_path / "out")
     with pytest.raises(GeosetError, match=r"no image can be read: .*a\.jpg"):
@@ -132,6 +140,53 @@ def test_probes_on_images_of_a_size(segmenter, labelled, tmp_path, capsys):
     assert "room" in capsys.readouterr().out
     results = json.loads((tmp_path / "results.json").read_text())
     assert "at 48x64" in json.dumps(results["segmentation"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--size", "48", "64"], "--val-data and --size are of the labelled images"),
+        (["--val-data", "rooms"], "--val-data and --size are of the labelled images"),
+        (["--accelerator", "gpu"], "there is no GPU that PyTorch can use"),
+    ],
+)
+def test_options_of_compare_that_lead_nowhere(
+    segmenter, prepared_rooms, tmp_path, capsys, monkeypatch, options, message
+):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SystemExit, match="2"):
+        geoset("compare", segmenter, "--scenes", prepared_rooms, *options, "--out", tmp_path)
+    assert message in capsys.readouterr().err
+
+
+def test_one_coco_file_is_not_both_train_and_val(tmp_path, capsys):
+    write_coco(tmp_path, {1: np.zeros((64, 64, 3), np.uint8)}, [], {1: "thing"})
+    with pytest.raises(SystemExit, match="2"):
+        geoset("finetune", "instances", "--data", tmp_path / "annotations/instances_val2017.json",
+               "--out", tmp_path / "out", *TINY)  # fmt: skip
+    assert "would be both what is learned from and what is scored on" in capsys.readouterr().err
+
+
+def test_ids_that_are_no_class_are_told(labelled, tmp_path, capsys):
+    for name, kind in (("images", "color"), ("labels", "label")):
+        shutil.copytree(labelled / "room0" / kind, tmp_path / name)
+    (tmp_path / "classes.txt").write_text("1 wall\n2 floor\n")
+    for split in ("train", "val"):
+        (tmp_path / f"{split}.txt").write_text("000000\n000001\n")
+    geoset("finetune", "segmentation", "--data", tmp_path, "--out", tmp_path / "run",
+           "--encoder", "scratch", *TINY, "--size", "48", "64")  # fmt: skip
+    ids = [np.unique(np.asarray(Image.open(path))) for path in (tmp_path / "labels").iterdir()]
+    unknown = set(np.concatenate(ids).tolist()) - {0, 1, 2}
+    assert f"train: {len(unknown)} ids that are no class, such as " in capsys.readouterr().out
+
+
+def test_the_protocol_of_a_run_goes_with_its_files(tmp_path):
+    settings = {"instances": {"protocol": "pri3d"}}
+    (tmp_path / "run.json").write_text(json.dumps({"plan": {"settings": settings}}))
+    (tmp_path / "best.safetensors").touch()
+    for model in (tmp_path, tmp_path / "best.safetensors"):
+        assert instance_scores._protocol_of(model) == "pri3d"
+    assert instance_scores._protocol_of(tmp_path / "elsewhere/best.safetensors") == "strict"
 
 
 def test_detectors_have_no_features_to_compare(detector, labelled, tmp_path, capsys):

@@ -156,6 +156,25 @@ def test_nothing_to_evaluate(model, tmp_path):
         evaluate_frozen({"a": model}, tmp_path, train=Halves(1))
 
 
+def test_a_scene_that_cannot_be_used_costs_no_other(room, model, tmp_path):
+    short = write_box_room(tmp_path / "scans/short", POSES[:1])
+    prepare_scene(short, tmp_path / "scenes", PrepareSettings(image_size=(96, 128)))
+    scenes = [tmp_path / "scenes", room]
+    results = evaluate_frozen({"m": model}, tmp_path / "out", scenes=scenes, frames="all")
+    found = results["correspondence"]
+    assert list(found["scenes"]) == ["room"]
+    (reason,) = found["skipped"]
+    assert reason.startswith(f"{tmp_path / 'scenes/short'}: frames is 'all', which leaves 1 of 1")
+    assert f"Left out: {reason}" in (tmp_path / "out/results.md").read_text()
+    with pytest.raises(GeosetError, match=r"scenes/short: frames is 'all', which leaves 1 of 1"):
+        evaluate_frozen({"m": model}, tmp_path / "out", scenes=scenes[:1], frames="all")
+
+
+def test_no_layer(room, model, tmp_path):
+    with pytest.raises(GeosetError, match="no layer is named; expected output, decoder, or enc"):
+        evaluate_frozen({"m": model}, tmp_path, scenes=[room], layers=())
+
+
 def test_scratch_of_no_network(tmp_path):
     with pytest.raises(GeosetError, match="models are scratch, expected at least one file"):
         evaluate_frozen({"a": "scratch"}, tmp_path, train=Halves(1), test=Halves(1))

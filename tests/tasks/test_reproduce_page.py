@@ -2,11 +2,12 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ended_run import end_run
 from PIL import Image
 from rich.console import Console
@@ -17,7 +18,9 @@ from geoset.recipes import SEGMENTATION_RECIPES, ReproduceSettings, segmentation
 from geoset.recipes.tables import TABLES, Column, Table, Task
 from geoset.tasks.reproduce import page as reproduce_page
 from geoset.tasks.reproduce.page import write_page
+from geoset.tasks.reproduce.pictures import draw_features
 from geoset.tasks.reproduce.results import collect, write_results
+from geoset.tasks.reproduce.words import headline
 from geoset.tasks.segmentation import build_segmenter
 
 CLASSES = ("wall", "door")
@@ -134,6 +137,25 @@ def test_a_page_is_made_again_only_if_results_or_pictures_are_missing(out, monke
     store_score(out, "scannet-unet-0.5", "scratch", 0, 4.0)
     assert "<td>4.0 (1)</td>" in make(out, Sources)
     assert len(asked) == 2
+
+
+def test_features_are_drawn_wherever_they_were_computed():
+    """In 16 bits they are no array before they are widened, as on a GPU before they are fetched."""
+    features = {"x": lambda images: torch.rand(len(images), 4, 48, 64).bfloat16()}
+    assert draw_features(features, TABLE, Sources()).height > 0
+
+
+def test_one_network_is_one_column(out, monkeypatch):
+    """The small scale has one network: what it scores is not counted again under another name."""
+    columns = (Column("50", Task("segmentation")),
+               Column("18", Task("segmentation", backbone="resnet18")))  # fmt: skip
+    monkeypatch.setitem(TABLES, "made", replace(TABLE, columns=columns, published={}))
+    for seed in range(2):
+        store_score(out, "scannet-unet-1", "scratch", seed, 4.0 + seed)
+        store_score(out, "scannet-unet-1", "view", seed, 6.0 + 2 * seed)
+    results = collect("made", out, SETTINGS)
+    assert [cell["n"] for cell in results["rows"]["view"]] == [2, 0]
+    assert headline(results).startswith("0 of 1 differences from 'from scratch' are significant")
 
 
 def test_pictures_of_networks(out):

@@ -223,7 +223,7 @@ def predict(
         run: folder of a run, or a file of weights
         images: image files, or folders of them
         out: folder for the results
-        score_threshold: instances less certain than this, of 0 to 1, are left out
+        score_threshold: instances less certain than this, of 0.05 to 1, are left out
     """
     from geoset.tasks.finetuned import predict_images
 

@@ -22,7 +22,9 @@ LOOKS_FOR = (
     "the folder itself"
 )
 
+SPLITS = ("train", "val", "test")
 CROWD = "annotation of a crowd"
+UNKNOWN_IMAGE = "annotation of an image that is not listed"
 UNKNOWN_CATEGORY = "annotation of a category that is not listed"
 
 
@@ -99,9 +101,7 @@ class CocoInstances:
 
 def matches(path: Path) -> bool:
     """Tell whether `path` is a .json file or holds one of the names looked for."""
-    return path.suffix == ".json" or any(
-        _annotations(path, split) is not None for split in ("train", "val", "test")
-    )
+    return path.suffix == ".json" or any(_annotations(path, split) is not None for split in SPLITS)
 
 
 def read(path: Path, selection: Selection) -> CocoInstances:
@@ -122,8 +122,11 @@ def read(path: Path, selection: Selection) -> CocoInstances:
     categories = sorted(content["categories"], key=lambda category: category["id"])
     class_of_category = {category["id"]: k for k, category in enumerate(categories)}
     annotations, skipped = {}, Counter()
+    listed = {image["id"] for image in content["images"]}
     for annotation in content["annotations"]:
-        if annotation["category_id"] not in class_of_category:
+        if annotation["image_id"] not in listed:
+            skipped[UNKNOWN_IMAGE] += 1
+        elif annotation["category_id"] not in class_of_category:
             skipped[UNKNOWN_CATEGORY] += 1
         elif annotation.get("iscrowd"):
             skipped[CROWD] += 1
@@ -133,7 +136,7 @@ def read(path: Path, selection: Selection) -> CocoInstances:
         reasons = "; ".join(f"{n} x {reason}" for reason, n in skipped.items())
         raise GeosetError(
             f"{file}: has no instance in {len(content['images'])} images ({reasons or 'none'}); "
-            "expected annotations whose category_id is among the categories"
+            "expected annotations whose image_id and category_id are listed"
         )
     folder = _image_folder(file, selection.split, content["images"])
     images = [
@@ -156,6 +159,9 @@ def read(path: Path, selection: Selection) -> CocoInstances:
 
 
 def _annotations(path: Path, split: str) -> Path | None:
+    if split == "all":  # of one split alone: files of several number their images and classes anew
+        found = [file for each in SPLITS if (file := _annotations(path, each))]
+        return found[0] if len(found) == 1 else None
     found = sorted(path.glob(f"annotations/instances_{split}*.json"))
     return next((file for file in [*found, path / f"{split}.json"] if file.is_file()), None)
 
@@ -178,6 +184,8 @@ def _load(file: Path) -> dict[str, list[dict[str, Any]]]:
             "images (id, file_name, height, width), annotations (image_id, category_id, "
             "segmentation) and categories (id, name)"
         ) from error
+    if not content["images"]:
+        raise GeosetError(f"{file}: lists no image; expected images with their annotations")
     unnamed = [category["id"] for category in content["categories"] if not category["name"]]
     if unnamed:
         raise GeosetError(f"{file}: category {unnamed[0]} is an empty class; give it a name")

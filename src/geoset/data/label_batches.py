@@ -196,7 +196,8 @@ class InstanceBatches(LabelBatches):
         if not left.any():
             raise GeosetError(
                 f"{labelled.name}: none of the {len(labelled)} images has an instance of "
-                f"{self.min_pixels} pixels or more ({sum(small)} are smaller); lower min_pixels"
+                f"{self.min_pixels} pixels or more ({sum(small)} are smaller); give label images "
+                "that are larger or have instances; --protocol strict takes them of any size"
             )
 
     def _load(self, image: int, generator: np.random.Generator) -> tuple[Tensor, Target]:

@@ -105,8 +105,8 @@ def true_matches(
     )
     if not len(source):
         raise GeosetError(
-            f"{scene.path}: no two of the frames '{frames}' see a common point; choose more of "
-            "them: --frames all, or a smaller step"
+            f"no two of the frames '{frames}' see a common point; choose more of them: --frames "
+            "all, or a smaller step"
         )
     pair = torch.arange(len(candidates)).repeat_interleave(counts)
     return TrueMatches(scene, candidates, pair, source, target, angle)

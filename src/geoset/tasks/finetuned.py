@@ -1,11 +1,14 @@
 """Fine-tuning, scoring and applying a network by the paths of data, run and images."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from geoset.data.label_resize import resized
@@ -22,12 +25,14 @@ from geoset.reports.class_colors import class_colors, paint_labels
 from geoset.reports.predictions import draw_instances
 from geoset.scans.decode import read_color
 from geoset.scans.splits import Split
+from geoset.spacing import evenly_spaced
 from geoset.tasks import instance_scores, instances, segmentation, segmentation_scores
 from geoset.tasks.finetuning import open_train_and_val
 from geoset.tasks.frozen import evaluate_frozen
 from geoset.tasks.running import say
 
 IMAGE_TYPES = (".jpg", ".jpeg", ".png")
+LOOKED_AT = 50  # label images that are searched for unknown ids before training
 
 
 def finetune_segmentation(
@@ -60,7 +65,22 @@ def _train_and_val(settings: DataSettings) -> tuple[LabelSource, LabelSource]:
         say(f"{labelled.name}: {len(labelled)} images")
         for reason, count in labelled.skipped.items():
             say(f"left out of {labelled.name}: {count} x {reason}")
+        _say_unknown_ids(labelled)
     return both
+
+
+def _say_unknown_ids(labelled: LabelSource) -> None:
+    """Say which ids some of the label images have that are no class: their pixels are ignored."""
+    pixels, looked_at = Counter(), evenly_spaced(len(labelled), LOOKED_AT)
+    for i in looked_at:
+        with suppress(GeosetError):  # one that cannot be read is told when it is needed
+            pixels.update(labelled.unknown_ids(i))
+    if pixels:
+        ids = ", ".join(f"{number} ({count} pixels)" for number, count in pixels.most_common(5))
+        say(
+            f"ignored in {labelled.name}: {len(pixels)} ids that are no class, such as {ids}, in "
+            f"the {len(looked_at)} label images that were looked at"
+        )
 
 
 def evaluate_run(
@@ -98,19 +118,29 @@ def compare_frozen(
     data: Path | None = None,
     val_data: Path | None = None,
     size: tuple[int, int] | None = None,
+    device: str = "cpu",
     **options: Any,
 ) -> None:
     """Compare frozen networks, and print the tables; `options` are those of `evaluate_frozen`.
 
     data, val_data: labelled images for probes, as in DataSettings; None leaves the probes out
     size: (H,W) that they are brought to; None leaves them as they are
+    device: what the networks run on, cpu or cuda
+
+    Raises:
+        GeosetError: there is no such device; images are described, but not given.
     """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise GeosetError("there is no GPU that PyTorch can use; leave --accelerator gpu out")
+    if data is None and (val_data or size):
+        raise GeosetError("--val-data and --size are of the labelled images; give --data, too")
     train = val = None
     if data:
         train, val = _train_and_val(DataSettings(data, val_data))
         if size:
             train, val = resized(train, size), resized(val, size)
-    evaluate_frozen({name: name for name in models}, out, train=train, test=val, **options)
+    named = {name: name for name in models}
+    evaluate_frozen(named, out, train=train, test=val, device=device, **options)
     say((out / "results.md").read_text())
     say(f"results: {out}")
 
@@ -181,16 +211,19 @@ def _save(path: Path, picture: np.ndarray) -> None:
 def _images(paths: Sequence[Path]) -> list[Path]:
     found = []
     for path in paths:
-        inside = sorted(path.iterdir()) if path.is_dir() else [path]
-        found += [file for file in inside if file.suffix.lower() in IMAGE_TYPES]
+        if not path.exists():
+            raise GeosetError(f"{path}: does not exist; give images, or folders of them")
+        if path.is_dir():
+            found += [file for file in sorted(path.iterdir()) if file.suffix.lower() in IMAGE_TYPES]
+        else:  # whatever it ends in: one that cannot be read is named, not passed over
+            found.append(path)
     if not found:
         raise GeosetError(
             f"{', '.join(map(str, paths))}: no image; expected files that end in "
             f"{', '.join(IMAGE_TYPES)}, or folders of them"
         )
-    names = [path.stem for path in found]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
+    (twice, times), *_ = Counter(path.stem for path in found).most_common(1)
+    if times > 1:
         raise GeosetError(
             f"two images are called '{twice}', and so would be their results; predict the folders "
             "one by one, each into an --out of its own"

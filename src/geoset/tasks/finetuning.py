@@ -11,6 +11,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from geoset.data.label_set import LabelledSet, LabelSource
 from geoset.data.labelled import open_labelled
+from geoset.errors import GeosetError
 from geoset.files import atomic_write
 from geoset.models.load import network_config
 from geoset.models.read import BEST_FILE
@@ -41,7 +42,17 @@ def config_in(weights: str) -> dict[str, Any]:
 
 
 def open_train_and_val(settings: DataSettings) -> tuple[LabelSource, LabelSource]:
-    """Open the images to learn from, and those to be scored on."""
+    """Open the images to learn from, and those to be scored on.
+
+    Raises:
+        GeosetError: as `open_labelled`; a .json is given for both, which has no splits.
+    """
+    if settings.data.suffix == ".json" and settings.val_data is None:
+        raise GeosetError(
+            f"{settings.data}: would be both what is learned from and what is scored on; give "
+            "another file for validation with --val-data, or a folder with annotations of each "
+            "split as --data"
+        )
     train = open_labelled(
         settings.data,
         "train",

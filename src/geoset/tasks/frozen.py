@@ -81,6 +81,8 @@ def evaluate_frozen(
             "nothing to evaluate on: expected prepared scenes (for matches), or two labelled sets, "
             "train to fit probes on and test to score them on"
         )
+    if not layers:
+        raise GeosetError("no layer is named; expected output, decoder, or encoder.1 to encoder.4")
     networks = {name: net.to(device) for name, net in _load_networks(models, seed).items()}
     rows = {  # of the tables: the model and its features
         name if layer == layers[0] else f"{name}, {layer}": (name, network_features(network, layer))
@@ -139,15 +141,28 @@ def _match_all(
     seed: int,
     out: Path,
 ) -> dict[str, Any]:
-    """Return the recalls of each scene; draw the first few."""
-    scenes = {}
-    for number, path in enumerate(find_scenes(paths)):
-        scene = PreparedScene(path)
-        drawn_to = out if number < DRAWN_SCENES else None
-        found = scenes[scene.name] = _match(scene, frames, networks, rows, seed, drawn_to)
+    """Return the recalls of each scene, and why some have none; draw the first few.
+
+    Raises:
+        GeosetError: no scene can be used.
+    """
+    scenes, skipped = {}, []
+    for path in find_scenes(paths):
+        drawn_to = out if len(scenes) < DRAWN_SCENES else None
+        try:
+            scene = PreparedScene(path)
+            found = _match(scene, frames, networks, rows, seed, drawn_to)
+        except GeosetError as error:
+            text = str(error)
+            skipped.append(text if text.startswith(str(path)) else f"{path}: {text}")
+            continue
+        scenes[scene.name] = found
         for row, (name, _) in rows.items():
             found["rows"][row]["frames"] = frames_in_training(models[name], scene.name, frames)
-    return {"frames": frames, "angles": ANGLES, "pixels": PIXELS, "scenes": scenes}
+    if not scenes:
+        raise GeosetError("; ".join(skipped))
+    of_all = {"frames": frames, "angles": ANGLES, "pixels": PIXELS}
+    return {**of_all, "scenes": scenes, "skipped": skipped}
 
 
 def _match(

@@ -28,6 +28,7 @@ def markdown(results: Mapping[str, Any]) -> str:
         parts += ["## Matches between views", note]
         for name, of_scene in found["scenes"].items():
             parts += [_scene_heading(name, of_scene), _match_table(found["angles"], of_scene)]
+        parts += [f"Left out: {reason}" for reason in found["skipped"]]
     if "segmentation" in results:
         found = results["segmentation"]
         note = PROBE_NOTE.format(train=found["train"], test=found["test"])

@@ -248,9 +248,11 @@ def _values(precision: AveragePrecision) -> dict[str, float | None]:
 
 
 def _protocol_of(model: Detector | Path) -> str:
-    """Return the protocol of a run folder's settings, or strict for what is no run folder."""
-    description = isinstance(model, Path) and model / "run.json"
-    if not description or not description.is_file():
+    """Return the protocol of the run that weights are of, or strict for those of no run."""
+    if not isinstance(model, Path):
+        return "strict"
+    description = (model if model.is_dir() else model.parent) / "run.json"
+    if not description.is_file():
         return "strict"
     settings = json.loads(description.read_text())["plan"]["settings"]
     return settings.get("instances", {}).get("protocol", "strict")

@@ -177,7 +177,8 @@ def label_loss(scores: Tensor, labels: Tensor) -> Tensor:
 
     labels: (B,H,W) int64, -1 = ignored; where all are, the loss is 0, with gradients of 0
     """
-    total = F.cross_entropy(scores, labels, ignore_index=-1, reduction="sum")
+    # In 16 bits a sum over a batch overflows, or is rounded to three digits.
+    total = F.cross_entropy(scores.float(), labels, ignore_index=-1, reduction="sum")
     return total / (labels >= 0).sum().clamp(min=1)
 
 

@@ -18,7 +18,12 @@ def encoder_of(row: str, backbone: str, seed: int, settings: ReproduceSettings) 
 
 
 def scored(row: str, task: Task, out: Path, settings: ReproduceSettings) -> dict[int, Score]:
-    """Return what a method has scored in a task, by seed: runs that have ended."""
+    """Return what a method has scored in a task, by seed: runs that have ended.
+
+    The small scale has one network: tasks of another than the first have no scores of their own.
+    """
+    if settings.scale == "small" and task.backbone != Task(task.kind).backbone:
+        return {}
     jobs = {
         seed: Score(task, encoder_of(row, task.backbone, seed, settings))
         for seed in settings.seed_numbers

@@ -98,7 +98,7 @@ def draw_features(networks: Mapping[str, Features], table: Table, sources: Sourc
     images = [val.image(i) for i in evenly_spaced(len(val), IMAGES)]
     columns = {"image": images}
     for name, features in networks.items():
-        maps = features(stack_images(images, val.name)).numpy()
+        maps = features(stack_images(images, val.name)).float().cpu().numpy()
         columns[name] = paint_features(maps, val.size)
     return tile(
         [[(name, pictures[k]) for name, pictures in columns.items()] for k in range(len(images))]

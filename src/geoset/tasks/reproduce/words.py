@@ -42,8 +42,8 @@ PAPER_NOTE = (
     "too, without their labels."
 )
 SMALL_NOTE = (
-    "Made at small scale, from random weights, Pri3D without its depth proxy: compare the rows "
-    "with each other, not with what is published."
+    "Made at small scale, with a narrow ResNet-18 from random weights, Pri3D without its depth "
+    "proxy: compare the rows with each other, not with what is published."
 )
 
 
