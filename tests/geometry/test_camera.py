@@ -54,13 +54,6 @@ def test_resized_sees_the_same_points_at_scaled_pixels():
     np.testing.assert_allclose(small.project(points)[0], SKEWED.project(points)[0] * (0.25, 0.5))
 
 
-def test_cropped_is_a_window_of_the_rays():
-    window = SKEWED.cropped(top=5, left=9, height=10, width=20)
-    assert (window.height, window.width) == (10, 20)
-    np.testing.assert_allclose(window.rays(), SKEWED.rays()[5:15, 9:29], atol=1e-15)
-    assert SKEWED.K[0, 2] == 31.5  # the original is untouched
-
-
 def test_transform_and_invert():
     b_from_a = np.eye(4)
     b_from_a[:3] = [[0, -1, 0, 10], [1, 0, 0, 20], [0, 0, 1, 30]]  # a quarter turn about z

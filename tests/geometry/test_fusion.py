@@ -6,6 +6,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from geoset.errors import GeosetError
+from geoset.geometry import fusion
 from geoset.geometry.camera import Camera, transform
 from geoset.geometry.fusion import (
     DepthView,
@@ -122,6 +123,14 @@ class TestClosePinholes:
         depth[:, 3:] = 3
         depth[2, 2] = 0
         assert _close_pinholes(depth)[2, 2] == 0
+
+
+def test_large_images_are_thinned_and_give_the_same_walls(walked, monkeypatch):
+    monkeypatch.setattr(fusion, "LONGEST_SIDE", 80)
+    assert fusion._near_depth(walked[0], 5.0).depth.shape == (60, 80)
+    vertices = fuse_depth(walked).mesh.vertices
+    assert len(vertices) > 5000
+    assert np.quantile(distance_to_walls(vertices, SIZE), 0.95) < 0.3 * VOXEL
 
 
 class TestSurface:

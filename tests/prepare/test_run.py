@@ -1,6 +1,7 @@
 """From a scan to a prepared scene, in a room where everything is known in closed form."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -371,6 +372,15 @@ def test_a_scan_that_changed_is_prepared_again(tmp_path):
     assert (first.status, again.status) == ("prepared", "prepared")
     assert len(again.info["frames"]) == 3
     assert PreparedScene(tmp_path / "out/room").frame_ids == ["000000", "000001", "000002"]
+
+
+def test_a_scan_whose_frames_are_gone_keeps_what_was_prepared(tmp_path):
+    scan = write_box_room(tmp_path / "room")
+    prepare_scene(scan, tmp_path / "out", SETTINGS)
+    shutil.rmtree(scan / "color")
+    with pytest.raises(GeosetError, match=r"What was prepared of it before is kept$"):
+        prepare_scene(scan, tmp_path / "out", SETTINGS)
+    assert PreparedScene(tmp_path / "out/room").image(0).shape[0] == CAMERA.height
 
 
 def test_never_into_the_scan_itself(tmp_path):

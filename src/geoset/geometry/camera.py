@@ -25,12 +25,6 @@ class Camera:
         scale = np.diag([width / self.width, height / self.height, 1.0])
         return Camera(scale @ self.K, width, height)
 
-    def cropped(self, top: int, left: int, height: int, width: int) -> "Camera":
-        """Return the camera of the window that starts at row `top`, column `left`."""
-        K = self.K.copy()
-        K[:2, 2] -= (left, top)
-        return Camera(K, width, height)
-
     def rays(self) -> np.ndarray:
         """Return (H,W,3) float64 directions through the pixel centres, with z = 1."""
         x = (np.arange(self.width) + 0.5 - self.K[0, 2]) / self.K[0, 0]

@@ -21,9 +21,11 @@ from geoset.geometry.isosurface import (
     unpack_keys,
 )
 from geoset.geometry.mesh import TriangleMesh
+from geoset.geometry.resize import every_nth_pixel
 from geoset.geometry.smoothing import smooth_surface
 from geoset.recipes import FusionSettings
 
+LONGEST_SIDE = 640  # pixels that are fused: voxels are coarser, and hundreds of views are held
 PINHOLE_RELIEF = 0.05  # of depth: neighbours farther apart lie on different surfaces
 
 
@@ -73,8 +75,9 @@ def fuse_depth(views: Iterable[DepthView], settings: FusionSettings | None = Non
 
 
 def _near_depth(view: DepthView, max_depth: float) -> DepthView:
-    near = np.where(view.depth <= max_depth, view.depth, np.float32(0))
-    return replace(view, depth=_close_pinholes(near))
+    depth, camera = every_nth_pixel(view.depth, view.camera, LONGEST_SIDE)
+    near = np.where(depth <= max_depth, depth, np.float32(0))
+    return replace(view, depth=_close_pinholes(near), camera=camera)
 
 
 def _moved(view: DepthView, by: np.ndarray) -> DepthView:

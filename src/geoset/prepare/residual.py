@@ -7,6 +7,7 @@ import numba
 import numpy as np
 
 from geoset.geometry.camera import Camera, invert
+from geoset.geometry.resize import every_nth_pixel
 
 THUMBNAIL = 160  # pixels of the longer side; one depth image stays under 100 kB
 QUERY_STEP = 4  # one in 16 pixels of a thumbnail is moved into the other frame
@@ -28,14 +29,8 @@ def depth_thumbnail(
     depth: np.ndarray, camera: Camera, world_from_camera: np.ndarray
 ) -> DepthThumbnail:
     """Take every n-th pixel of a depth image (H,W), so that at most 160 a side are left."""
-    step = -(-max(depth.shape) // THUMBNAIL)
-    first = step // 2
-    kept = depth[first::step, first::step].astype(np.float32)
-    K = camera.K.copy()
-    K[:2, 2] -= first + 0.5
-    K[:2] /= step
-    K[:2, 2] += 0.5
-    return DepthThumbnail(kept, Camera(K, kept.shape[1], kept.shape[0]), world_from_camera)
+    kept, camera = every_nth_pixel(depth, camera, THUMBNAIL)
+    return DepthThumbnail(kept.astype(np.float32), camera, world_from_camera)
 
 
 def pair_residuals(views: Sequence[DepthThumbnail], pairs: np.ndarray) -> np.ndarray:

@@ -61,16 +61,28 @@ def prepare_scene(
         try:
             info = check_finished(folder, scan_path, wanted)
         except OutdatedError:
-            (folder / "scene.json").unlink()
+            pass
         else:
             return SceneReport(folder.name, "finished before", info=info)
+    fingerprint = scan_fingerprint(scan_path)  # before reading: what changes meanwhile is noticed
+    scan = _open(scan_path, folder)
+    (folder / "scene.json").unlink(missing_ok=True)
     for leftovers in (folder, folder / "sets"):
         remove_partial(leftovers)
-    fingerprint = scan_fingerprint(scan_path)  # before reading: what changes meanwhile is noticed
-    info = _prepare(open_scan(scan_path), folder, settings, progress)
+    info = _prepare(scan, folder, settings, progress)
     info["settings"], info["scan"]["fingerprint"] = wanted, fingerprint
     atomic_write(folder / "scene.json", json.dumps(info, indent=1, sort_keys=True))
     return SceneReport(folder.name, "prepared", info=info)
+
+
+def _open(scan_path: Path, folder: Path) -> Scan:
+    """Open a scan; of one whose frames are gone, what was prepared of it before is kept."""
+    try:
+        return open_scan(scan_path)
+    except GeosetError as error:
+        if (folder / "scene.json").is_file():
+            raise GeosetError(f"{error}. What was prepared of it before is kept") from error
+        raise
 
 
 def _prepare(scan: Scan, folder: Path, settings: PrepareSettings, progress: Progress) -> dict:
