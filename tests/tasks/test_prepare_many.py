@@ -192,7 +192,7 @@ def test_under_fire(tmp_path, engine, count, kills):
     broken, out = set(range(7, count, 33)), tmp_path / "out"
     scans = write_plane_scans(tmp_path / "scans", count, broken)
     code, printed, killed = prepare_under_fire(scans, out, engine, kills, 0.2)
-    assert code == 1 and killed > 0
+    assert code == 1 and killed >= kills // 2
     done = count - len(broken) - len(unlucky_of(out, count, broken))
     assert f"{done} prepared" in printed and f"{count - done} failed" in printed
     assert not re.search(r"^ s\d{4} ", printed, re.MULTILINE)  # no row for each

@@ -98,6 +98,8 @@ def test_killed_again_and_again(rooms, prepared_rooms, tmp_path, kills):
     command = [*COMMAND, rooms, tmp_path, *OPTIONS]
     killed = 0
     for _ in range(kills):
+        if all((tmp_path / name / "scene.json").is_file() for name in ("a", "b")):
+            (tmp_path / "b" / "scene.json").unlink()  # so that there is something to kill
         process = subprocess.Popen(command, stderr=subprocess.PIPE)
         wait_until_it_writes(tmp_path, process)
         time.sleep(moments.uniform(0, 0.5))
@@ -106,6 +108,6 @@ def test_killed_again_and_again(rooms, prepared_rooms, tmp_path, kills):
         killed += process.returncode == -signal.SIGKILL
         for name in ("a", "b"):
             assert_whole_or_absent(tmp_path / name)
-    assert killed
+    assert killed >= kills / 2
     assert subprocess.run(command, capture_output=True).returncode == 0
     assert contents(tmp_path) == contents(prepared_rooms)
