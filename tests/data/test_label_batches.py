@@ -271,7 +271,7 @@ def test_instance_parts_make_the_whole():
 
 def test_nothing_is_left():
     source = Numbered(2, things={i: two_squares(i) for i in range(2)})
-    message = r"none of the 2 images has an instance of 9 pixels or more \(4 are smaller\); give label"
+    message = r"none of the 2 images has an instance of 9 pixels or more \(4 are smaller\); give "
     with pytest.raises(GeosetError, match=message):
         InstanceBatches(source, 2, seed=0, min_pixels=9)
     with pytest.raises(GeosetError, match="numbered: has no instance classes; expected data with"):
