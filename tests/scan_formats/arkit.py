@@ -11,11 +11,14 @@ from scan_folders import write_image, write_raster
 START, RATE = 6845.461, 0.1
 
 
-def write_arkit(path, images, depths, poses, K, *, frames="40753679_frames", mesh=None):
+def write_arkit(
+    path, images, depths, poses, K, *, frames="40753679_frames", mesh=None, rate=RATE, posed=1
+):
     """Write the video 40753679; return `path`.
 
     K: one for all, or one a frame; counted from the image's corner
     frames: folder below `path` that holds them; "" for none, as in the raw data set
+    rate: seconds between images, of which every `posed`-th has a pose
     """
     path = Path(path)
     folder = path / frames
@@ -24,7 +27,7 @@ def write_arkit(path, images, depths, poses, K, *, frames="40753679_frames", mes
     for k, (image, depth, pose, camera) in enumerate(
         zip(images, depths, poses, cameras, strict=True)
     ):
-        time = START + k * RATE
+        time = START + k * rate
         name = f"40753679_{time:.3f}"
         write_image(folder / f"lowres_wide/{name}.png", image)
         write_raster(folder / f"lowres_depth/{name}.png", depth)
@@ -37,7 +40,7 @@ def write_arkit(path, images, depths, poses, K, *, frames="40753679_frames", mes
         turn = Rotation.from_matrix(camera_from_world[:3, :3]).as_rotvec()
         values = " ".join(f"{value:.12f}" for value in (*turn, *camera_from_world[:3, 3]))
         rows.append(f"{time + 0.00037:.8f} {values}")
-    (folder / "lowres_wide.traj").write_text("\n".join([*rows, ""]))
+    (folder / "lowres_wide.traj").write_text("\n".join([*rows[::posed], ""]))
     if mesh is not None:
         write_ply(path / "40753679_3dod_mesh.ply", mesh)
     return path

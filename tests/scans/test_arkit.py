@@ -3,6 +3,7 @@ import pytest
 
 from geoset import open_scan
 from geoset.geometry.mesh import TriangleMesh
+from geoset.geometry.ply import write_ply
 from scan_formats.arkit import RATE, START, write_arkit
 
 RNG = np.random.default_rng(0)
@@ -102,3 +103,26 @@ def test_without_depth(folder):
     scan = open_scan(folder)
     assert names(scan) == NAMES
     assert scan.frames[0].read_depth is None
+
+
+@pytest.mark.parametrize(("posed", "expected"), [(1, True), (6, False)])
+def test_of_raw_videos_few_frames_have_poses(tmp_path, posed, expected):
+    """60 images and 10 poses a second are 10 frames a second, no video at full rate."""
+    count, small = 252, np.array([[5.0, 0, 2], [0, 5, 1.5], [0, 0, 1]])
+    images, depths = np.zeros((count, 3, 4, 3), np.uint8), np.ones((count, 3, 4))
+    scan = open_scan(
+        write_arkit(
+            *(tmp_path / "a", images, depths, [np.eye(4)] * count, small),
+            **{"frames": "", "rate": 1 / 60, "posed": posed},
+        )
+    )
+    assert len(scan.frames) == count / posed
+    assert scan.full_rate is expected
+
+
+def test_a_mesh_of_ones_own(folder):
+    write_ply(folder / "mesh.ply", TRIANGLE)
+    np.testing.assert_array_equal(open_scan(folder).mesh.vertices, np.eye(3))
+    moved = TriangleMesh(TRIANGLE.vertices + 1, TRIANGLE.faces)
+    write_ply(folder / "40753679_3dod_mesh.ply", moved)
+    np.testing.assert_array_equal(open_scan(folder).mesh.vertices, np.eye(3) + 1)

@@ -224,6 +224,20 @@ class TestNames:
         assert all(frame.image().any() for frame in scan.frames)
 
 
+class TestVideo:
+    """Of a whole video every 25th frame is prepared; chosen frames are all."""
+
+    @pytest.mark.parametrize(
+        ("count", "metres", "expected"), [(250, 0.01, True), (100, 0.01, False), (250, 0.1, False)]
+    )
+    def test_numbers_without_gaps(self, tmp_path, count, metres, expected):
+        images, depths = np.zeros((count, 3, 4, 3), np.uint8), np.ones((count, 3, 4))
+        poses = [posed(t03=metres * k) for k in range(count)]
+        small = np.array([[5.0, 0, 1.5], [0, 5, 1], [0, 0, 1]])
+        folder = write_folder_scan(tmp_path / "scan", images, depths, poses, small)
+        assert open_scan(folder).full_rate is expected
+
+
 def test_no_value_of_depth_is_lost_but_the_two_that_mean_none(tmp_path):
     images, depths, poses = pictures()
     depths[0][:2] = [[0], [65535]]

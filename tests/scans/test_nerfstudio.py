@@ -112,6 +112,18 @@ class TestIntrinsics:
         reason = "camera model OPENCV_FISHEYE"
         assert open_scan(folder).rejected == [("images/frame_00003", reason)]
 
+    def test_fisheye_of_instant_ngp(self, folder):
+        """Its colmap2nerf.py writes k1..k4 and this, but no camera_model."""
+        edit_top(folder, camera_model=None, is_fisheye=False, k1=0.01)
+        assert len(open_scan(folder).frames) == 3
+        edit_frame(folder, 2, is_fisheye=True)
+        reason = "camera model fisheye (is_fisheye)"
+        assert open_scan(folder).rejected == [("images/frame_00003", reason)]
+        edit_top(folder, is_fisheye=True)
+        text = r"camera model fisheye \(is_fisheye\) is not read, only PINHOLE, .*; undistort the"
+        with pytest.raises(GeosetError, match=text):
+            open_scan(folder)
+
 
 def test_distortion_is_undone(tmp_path):
     radial, tangential = (-0.2, 0.05), (0.004, -0.003)

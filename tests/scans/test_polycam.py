@@ -5,6 +5,8 @@ import pytest
 
 from geoset import GeosetError, open_scan
 from geoset.geometry.camera import Camera
+from geoset.geometry.mesh import TriangleMesh
+from geoset.geometry.ply import write_ply
 from reference.empty_room import walk_around
 from scan_formats.nerfstudio import edit_json
 from scan_formats.polycam import write_polycam
@@ -100,6 +102,12 @@ class TestDepth:
     def test_none(self, tmp_path):
         scan = open_scan(write_polycam(tmp_path, pictures()[0], None, POSES, CAMERA))
         assert scan.frames[0].read_depth is None
+
+
+def test_a_mesh_of_ones_own(folder):
+    assert open_scan(folder).mesh is None
+    write_ply(folder / "mesh.ply", TriangleMesh(np.eye(3, dtype=np.float32), np.array([[0, 1, 2]])))
+    np.testing.assert_array_equal(open_scan(folder).mesh.vertices, np.eye(3))
 
 
 class TestBadFrames:

@@ -85,6 +85,74 @@ class TestTrajectory:
         assert open_scan(folder).layout == "one folder a kind"
 
 
+class TestMorePosesThanImages:
+    """Images were thinned or cut, and the trajectory was left as it was."""
+
+    def keep(self, folder, renamed, trajectory):
+        """Keep the images in `renamed`, so called; pose k, of this number, is k/10 m along x."""
+        for old in reversed(IN_ORDER):
+            for file in (folder / f"color/{old}.jpg", folder / f"depth/{old}.png"):
+                if old in renamed:
+                    file.rename(file.with_stem(renamed[old]))
+                else:
+                    file.unlink()
+        poses = [np.eye(4) + 0.1 * k * np.eye(4, k=3) for k in range(len(trajectory))]
+        write_redwood(folder.parent / "log", (), (), poses)
+        blocks = (folder.parent / "log/trajectory.log").read_text().splitlines()
+        for k, number in enumerate(trajectory):
+            blocks[5 * k] = f"{number - 1} {number - 1} {number}"
+        (folder / "trajectory.log").write_text("\n".join([*blocks, ""]))
+        return open_scan(folder)
+
+    def test_every_tenth(self, folder):
+        names = ["00000", "00010", "00020", "00030"]
+        scan = self.keep(folder, dict(zip(IN_ORDER, names, strict=True)), range(1, 41))
+        assert by_place(scan) == {"00000": 0, "00010": 10, "00020": 20, "00030": 30}
+        assert scan.notes == [
+            "trajectory.log holds 40 poses for 4 colour images: they go by number, 00000 with "
+            "pose 1"
+        ]
+
+    @pytest.mark.parametrize("names", [("1", "11", "21", "31"), ("10", "20", "30", "40")])
+    def test_names_from_1(self, folder, names):
+        """Redwood's own begin with 1 and end with the number of the last pose."""
+        scan = self.keep(folder, dict(zip(IN_ORDER, names, strict=True)), range(1, 41))
+        assert by_place(scan) == {name: int(name) - 1 for name in names}
+
+    def test_a_part(self, folder):
+        scan = self.keep(folder, {"00000": "000005", "00001": "000006"}, range(1, 41))
+        assert by_place(scan) == {"000005": 5, "000006": 6}
+
+    def test_some_of_the_poses_are_lost(self, folder):
+        names = ["00000", "00002", "00003", "00005"]
+        scan = self.keep(folder, dict(zip(IN_ORDER, names, strict=True)), [1, 3, 5, 6])
+        assert by_place(scan) == {"00000": 0, "00002": 1, "00005": 3}
+        assert scan.rejected == [("00003", "no pose in trajectory.log")]
+
+    def test_images_numbered_anew_as_many_as_poses(self, folder):
+        scan = self.keep(folder, dict(zip(IN_ORDER, IN_ORDER, strict=True)), [1, 3, 5, 7])
+        assert by_place(scan) == IN_ORDER
+
+    @pytest.mark.parametrize(
+        ("names", "trajectory"),
+        [
+            (("a", "b", "c", "d"), range(1, 41)),
+            (("0", "100", "200", "300"), range(1, 41)),
+            (("0", "1", "2", "3"), [1] * 40),
+        ],
+    )
+    def test_names_that_do_not_say_which(self, folder, names, trajectory):
+        text = "trajectory.log: 40 poses for 4 colour images, whose names do not say which are"
+        with pytest.raises(GeosetError, match=text):
+            self.keep(folder, dict(zip(IN_ORDER, names, strict=True)), trajectory)
+
+    def test_the_rate_is_that_of_frames_with_poses(self, tmp_path):
+        folder = write_video(tmp_path / "a", [f"{k:05d}" for k in range(250)])
+        lines = (folder / "trajectory.log").read_text().splitlines(keepends=True)
+        (folder / "trajectory.log").write_text("".join(lines[:-5]))
+        assert not open_scan(folder).full_rate
+
+
 class TestIntrinsics:
     def test_columns_come_one_after_the_other(self, folder):
         assert open_scan(folder).frames[0].camera.K.tolist() == [
@@ -153,6 +221,41 @@ class TestNames:
         with pytest.raises(GeosetError, match=re.escape(text)):
             open_scan(folder)
 
+    @pytest.fixture
+    def timed(self, folder):
+        """Redwood's own names: number and time, the first pair alone with the same time."""
+        for kind, microseconds, suffix in (("color", 33369, "jpg"), ("depth", 33356, "png")):
+            for k in range(4):
+                new = f"{kind}/{k + 1:07d}-{microseconds * k:012d}.{suffix}"
+                (folder / f"{kind}/{k:05d}.{suffix}").rename(folder / new)
+        return folder
+
+    def test_times_are_left_aside(self, timed):
+        scan = open_scan(timed)
+        assert by_place(scan) == {f"000000{k + 1}": k for k in range(4)}
+        assert scan.rejected == []
+        for frame, depth in zip(scan.frames, DEPTHS, strict=True):
+            np.testing.assert_array_equal(frame.depth(), np.float32(depth) / np.float32(1000))
+
+    def test_missing_images_of_timed_names(self, timed):
+        next((timed / "depth").glob("0000002-*")).unlink()
+        next((timed / "color").glob("0000003-*")).unlink()
+        scan = open_scan(timed)
+        assert by_place(scan) == {"0000001": 0, "0000004": 3}
+        assert scan.rejected == [("0000003", "no colour file"), ("0000002", "no depth file")]
+
+    def test_one_name_alike_is_chance(self, folder):
+        for k, file in enumerate(sorted((folder / "depth").iterdir())):
+            file.rename(file.with_name(f"at-{k}.png"))
+        (folder / "depth/at-0.png").rename(folder / "depth/00000.png")
+        assert by_place(open_scan(folder)) == IN_ORDER
+
+    def test_depth_alone_moves_no_pose(self, folder):
+        (folder / "depth/00000.png").rename(folder / "depth/00000a.png")
+        scan = open_scan(folder)
+        assert by_place(scan) == {"00001": 1, "00002": 2, "00003": 3}
+        assert scan.rejected == [("00000a", "no colour file"), ("00000", "no depth file")]
+
     def test_a_missing_image_moves_no_pose(self, folder):
         (folder / "color/00001.jpg").unlink()
         (folder / "depth/00002.png").unlink()
@@ -161,11 +264,21 @@ class TestNames:
         assert scan.rejected == [("00001", "no colour file"), ("00002", "no depth file")]
 
 
-def test_a_video_without_gaps_is_at_full_rate(tmp_path):
-    count, K = 250, np.array([[5.0, 0, 1.5], [0, 5, 1], [0, 0, 1]])
+@pytest.mark.parametrize("timed", [False, True])
+def test_a_video_without_gaps_is_at_full_rate(tmp_path, timed):
+    names = [f"{k + 1:07d}-{33369 * k:012d}" if timed else f"{k:05d}" for k in range(250)]
+    assert open_scan(write_video(tmp_path / "a", names)).full_rate
+
+
+def write_video(path, names):
+    """Write a scan of tiny images of these names, all from one place."""
+    count, K = len(names), np.array([[5.0, 0, 1.5], [0, 5, 1], [0, 0, 1]])
     images, depths = np.zeros((count, 3, 4, 3), np.uint8), np.ones((count, 3, 4), np.uint16)
-    folder = write_redwood(tmp_path / "a", images, depths, [np.eye(4)] * count, K)
-    assert open_scan(folder).full_rate
+    write_redwood(path, images, depths, [np.eye(4)] * count, K)
+    for kind, suffix in (("color", "jpg"), ("depth", "png")):
+        for k, name in enumerate(names):
+            (path / f"{kind}/{k:05d}.{suffix}").rename(path / f"{kind}/{name}.{suffix}")
+    return path
 
 
 def test_a_first_frame_of_another_shape_is_alone_rejected(folder):

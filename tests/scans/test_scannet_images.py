@@ -62,15 +62,29 @@ class TestLabelImages:
             np.testing.assert_array_equal(scan.frames[1].label("semantic").ravel(), expected)
             np.testing.assert_array_equal(scan.frames[2].label("instance"), self.RAW % 7)
 
-    def test_an_export_gets_them_too_and_keeps_its_own(self, zips):
+    @pytest.mark.parametrize("style", ["sens_reader", "frames_25k"])
+    def test_an_export_gets_them_instead_of_its_own(self, zips, style):
+        """Of frame 2, too, whose own would be of other numbers."""
         (zips / "scene0000_00.sens").unlink()
         own = np.full((4, 30, 40), 3)
-        write_folder_scan(zips, *pictures(), K, style="sens_reader", labels=own)
+        write_folder_scan(zips, *pictures(), K, style=style, labels=own, instances=own)
         write_surface(zips, MESH)
         write_label_table(zips / "scannetv2-labels.combined.tsv", self.TABLE)
-        frame = open_scan(zips).frames[1]
-        np.testing.assert_array_equal(frame.label("semantic"), own[1])
-        np.testing.assert_array_equal(frame.label("instance"), self.RAW % 7)
+        scan = open_scan(zips)
+        assert scan.notes == []
+        expected = np.zeros(1200, np.uint16)
+        expected[[0, 4, 1162]] = 1, 8, 40
+        np.testing.assert_array_equal(scan.frames[1].label("semantic").ravel(), expected)
+        np.testing.assert_array_equal(scan.frames[1].label("instance"), self.RAW % 7)
+        assert list(scan.frames[2].read_labels) == ["instance"]
+
+    def test_an_archive_without_images_replaces_none(self, zips):
+        (zips / "scene0000_00.sens").unlink()
+        own = np.full((4, 30, 40), 3)
+        write_folder_scan(zips, *pictures(), K, style="frames_25k", labels=own)
+        write_label_zip(zips / "scene0000_00_2d-label-filt.zip", {})
+        write_label_table(zips / "scannetv2-labels.combined.tsv", self.TABLE)
+        np.testing.assert_array_equal(open_scan(zips).frames[1].label("semantic"), own[1])
 
     def test_without_the_table_classes_are_left_out(self, zips):
         scan = open_scan(zips)
@@ -126,3 +140,77 @@ class TestLabelImages:
         del scan
         links = list(Path("/proc/self/fd").iterdir())
         assert file not in [link.readlink() for link in links if link.is_symlink()]
+
+
+class TestLabelFolder:
+    """`label/` of an export: raw ids where the archive was unpacked, nyu40 in frames_25k."""
+
+    TABLE = ((1, "wall", 1), (5, "door", 8), (39, "tv stand", 40), (1163, "object", 40))
+    RAW = np.array([0, 5, 39, 1163])[np.arange(1200) % 4].reshape(30, 40)
+    NYU40 = np.array([0, 8, 40, 40])[np.arange(1200) % 4].reshape(30, 40)
+
+    @pytest.fixture
+    def scene(self, tmp_path):
+        return tmp_path / "scans/scene0000_00"
+
+    def write(self, path, raw=RAW, style="sens_reader"):
+        labels = [np.ones((30, 40), int), raw, raw, raw]
+        return write_folder_scan(path, *pictures(), K, style=style, labels=labels)
+
+    @pytest.mark.parametrize("mesh", [False, True])
+    @pytest.mark.parametrize("style", ["sens_reader", "plain"])
+    def test_raw_ids_are_mapped(self, scene, mesh, style):
+        self.write(scene, style=style)
+        if mesh:
+            write_surface(scene, MESH)
+        table = scene.parent / "scannetv2-labels.combined.tsv"
+        write_label_table(table, self.TABLE)
+        scan = open_scan(scene)
+        assert scan.layout == "ScanNet"
+        np.testing.assert_array_equal(scan.frames[2].label("semantic"), self.NYU40)
+        assert scan.notes == [
+            f"ids in label/ are taken for ScanNet's raw ones, mapped to nyu40 by {table.resolve()}"
+        ]
+
+    def test_of_a_folder_that_is_called_otherwise(self, tmp_path):
+        """Only SensReader writes intrinsic/intrinsic_color.txt."""
+        write_label_table(tmp_path / "scannetv2-labels.combined.tsv", self.TABLE)
+        scan = open_scan(self.write(tmp_path / "kitchen"))
+        np.testing.assert_array_equal(scan.frames[2].label("semantic"), self.NYU40)
+
+    def test_nyu40_ids_stay(self, scene):
+        """The table is for other scenes: those of frames_25k are mapped."""
+        self.write(scene, raw=self.NYU40, style="frames_25k")
+        write_label_table(scene.parent / "scannetv2-labels.combined.tsv", self.TABLE)
+        scan = open_scan(scene)
+        np.testing.assert_array_equal(scan.frames[2].label("semantic"), self.NYU40)
+        assert (scan.layout, scan.notes) == ("ScanNet", [])
+
+    def test_without_the_table_ids_to_40_stay(self, scene):
+        scan = open_scan(self.write(scene, raw=self.NYU40))
+        np.testing.assert_array_equal(scan.frames[2].label("semantic"), self.NYU40)
+        assert scan.notes == []
+
+    def test_without_the_table_raw_ids_are_left_out(self, scene):
+        (self.write(scene) / "label/2.png").write_bytes(b"")
+        scan = open_scan(scene)
+        assert [list(frame.read_labels) for frame in scan.frames] == [[]] * 4
+        assert scan.notes == [
+            "semantic label images are left out: label/ holds ScanNet's raw ids, but "
+            f"{scene}: no scannetv2-labels.combined.tsv in it or above it, which says what their "
+            "ids mean; it comes with ScanNet: put it there"
+        ]
+
+    def test_a_damaged_table_says_nothing(self, scene):
+        self.write(scene, raw=self.NYU40)
+        (scene / "scannetv2-labels.combined.tsv").write_bytes(b"\xff")
+        scan = open_scan(scene)
+        assert not scan.frames[2].read_labels
+        assert "scannetv2-labels.combined.tsv: cannot be read" in scan.notes[0]
+
+    def test_of_others_is_left_alone(self, tmp_path):
+        write_label_table(tmp_path / "scannetv2-labels.combined.tsv", self.TABLE)
+        for style in ("plain", "frames_25k"):
+            scan = open_scan(self.write(tmp_path / f"kitchen-{style}", style=style))
+            assert (scan.layout, scan.notes) == ("one folder a kind", [])
+            np.testing.assert_array_equal(scan.frames[2].label("semantic"), self.RAW)

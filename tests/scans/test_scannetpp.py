@@ -8,6 +8,7 @@ import pytest
 from geoset import GeosetError, open_scan
 from geoset.geometry.camera import Camera
 from geoset.geometry.mesh import TriangleMesh
+from geoset.geometry.ply import write_ply
 from reference.empty_room import walk_around
 from scan_formats.nerfstudio import edit_json
 from scan_formats.scannetpp import write_dslr, write_iphone, write_mesh
@@ -30,8 +31,10 @@ def dslr(tmp_path):
     return write_dslr(tmp_path / "0a5c013435", IMAGES, POSES, CAMERA, masks=MASKS)
 
 
-def test_the_mesh_is_that_of_the_scanner(iphone):
+def test_the_mesh_is_that_of_the_scanner_or_ones_own(iphone):
     assert open_scan(iphone).mesh is None
+    write_ply(iphone / "mesh.ply", TriangleMesh(TRIANGLE.vertices + 1, TRIANGLE.faces))
+    np.testing.assert_array_equal(open_scan(iphone).mesh.vertices, TRIANGLE.vertices + 1)
     mesh = open_scan(write_mesh(iphone, TRIANGLE)).mesh
     np.testing.assert_array_equal(mesh.vertices, TRIANGLE.vertices)
 

@@ -3,6 +3,8 @@ import pytest
 
 from geoset import open_scan
 from geoset.errors import GeosetError
+from geoset.geometry.mesh import TriangleMesh
+from geoset.geometry.ply import write_ply
 from scan_folders import write_matrix, write_seven_scenes
 
 K = np.array([[50.0, 0, 19.5], [0, 52, 14.5], [0, 0, 1]])
@@ -10,6 +12,7 @@ RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (3, 30, 40, 3), dtype=np.uint8)
 DEPTHS = RNG.integers(1, 65535, (3, 30, 40), dtype=np.uint16)
 POSES = [np.eye(4)] * 3
+TRIANGLE = TriangleMesh(np.eye(3, dtype=np.float32), np.array([[0, 1, 2]], np.int32))
 
 
 def names(scan):
@@ -98,6 +101,12 @@ def test_a_video_without_gaps_is_noticed(tmp_path):
     small = np.array([[5.0, 0, 1.5], [0, 5, 1], [0, 0, 1]])
     folder = write_seven_scenes(tmp_path, images, depths, [np.eye(4)] * 250, small)
     assert open_scan(folder).full_rate
-    for file in folder.glob("seq-01/frame-000249.*"):
-        file.unlink()
+    (folder / "seq-01/frame-000249.pose.txt").unlink()
     assert not open_scan(folder).full_rate
+
+
+def test_a_mesh_of_ones_own(tmp_path):
+    folder = write_seven_scenes(tmp_path, IMAGES, DEPTHS, POSES, K)
+    assert open_scan(folder).mesh is None
+    write_ply(folder / "mesh.ply", TRIANGLE)
+    np.testing.assert_array_equal(open_scan(folder).mesh.vertices, np.eye(3))

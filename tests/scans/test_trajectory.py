@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -5,7 +7,7 @@ from scipy.spatial.transform import Rotation
 from geoset.errors import GeosetError
 from geoset.scans.trajectory import (
     is_full_rate,
-    is_gapless,
+    is_video,
     nearest_in_time,
     numbers,
     read_words,
@@ -97,12 +99,39 @@ def test_few_gaps_do_not_end_a_video():
     assert not is_full_rate(np.repeat(times, 2))
 
 
-@pytest.mark.parametrize(
-    ("count", "gap", "expected"), [(250, 1, True), (249, 1, False), (250, 2, False)]
-)
-def test_numbers_without_gaps(count, gap, expected):
-    assert is_gapless(f"{gap * k:06d}" for k in range(count)) is expected
+def frames(names, metres=0.0, degrees=0.0):
+    """Frames of a camera that moves and turns by so much from one to the next."""
+    poses = np.tile(np.eye(4), (len(names), 1, 1))
+    turns = np.radians(degrees) * np.arange(len(names))[:, None] * [0, 1, 0]
+    poses[:, :3, :3] = Rotation.from_rotvec(turns).as_matrix()
+    poses[:, 0, 3] = metres * np.arange(len(names))
+    pairs = zip(names, poses, strict=True)
+    return [SimpleNamespace(name=name, world_from_camera=pose) for name, pose in pairs]
 
 
-def test_two_videos_one_after_the_other():
-    assert is_gapless([*range(200), *range(200)])
+class TestIsVideo:
+    @pytest.mark.parametrize("name", ["{}", "{:06d}", "frame{:06d}", "seq-01/frame-{:06d}"])
+    @pytest.mark.parametrize(
+        ("count", "gap", "expected"), [(250, 1, True), (249, 1, False), (250, 2, False)]
+    )
+    def test_numbers_without_gaps(self, name, count, gap, expected):
+        assert is_video(frames([name.format(gap * k) for k in range(count)])) is expected
+
+    @pytest.mark.parametrize("name", ["IMG_{:04d}", "frame_{:05d}", "98000{:06d}.5", "desk"])
+    def test_names_that_are_no_numbers(self, name):
+        assert not is_video(frames([name.format(k) for k in range(300)]))
+
+    def test_two_videos_one_after_the_other(self):
+        assert is_video(frames([*map(str, range(200)), *map(str, range(200))]))
+
+    @pytest.mark.parametrize(
+        ("metres", "degrees", "expected"), [(0.02, 1.5, True), (0.04, 0, False), (0, 3, False)]
+    )
+    def test_numbers_of_chosen_frames(self, metres, degrees, expected):
+        """Of a video every fifth frame, say, numbered anew."""
+        assert is_video(frames([str(k) for k in range(300)], metres, degrees)) is expected
+
+    def test_times_need_no_numbers_and_no_poses(self):
+        names = [f"{k}.png" for k in range(300)]
+        assert is_video(frames(names, 1, 90), {name: k / 30 for k, name in enumerate(names)})
+        assert not is_video(frames(names), {name: k / 10 for k, name in enumerate(names)})

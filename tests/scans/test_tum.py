@@ -131,5 +131,5 @@ def test_a_long_video_is_at_full_rate(tmp_path):
     small = np.array([[5.0, 0, 1.5], [0, 5, 1], [0, 0, 1]])
     folder = write_tum(tmp_path / "long", images, depths, [np.eye(4)] * count, small)
     assert open_scan(folder).full_rate
-    edit(folder / "rgb.txt", lambda lines: lines[:-1])
+    edit(folder / "groundtruth.txt", lambda lines: lines[:-3])  # three a frame
     assert not open_scan(folder).full_rate

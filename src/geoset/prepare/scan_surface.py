@@ -57,7 +57,8 @@ def _fuse(
     if first is None:
         raise GeosetError(
             f"{path}: has neither a mesh nor a readable depth image, so there is no surface. "
-            "Put depth images into depth/, or a mesh.ply beside the frames"
+            "Add depth images as its layout has them, or put a mesh.ply (in metres, in the "
+            "coordinates of the poses) into the scan's folder"
         )
     with _naming(path):
         fused = fuse_depth(chain([first], views), settings.fusion)

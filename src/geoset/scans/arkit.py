@@ -2,8 +2,8 @@
 
 They lie in the folder of the video, or in `<video>_frames/` there. Names end in the time, which
 says what belongs together; each image has a camera of its own (`.pincam`, which counts from the
-image's corner). The mesh is `<video>_3dod_mesh.ply`. Frames that were taken with the device held
-sideways or upside down stay as they are.
+image's corner). The mesh is `<video>_3dod_mesh.ply`, or else `mesh.ply`. Frames taken with the
+device held sideways or upside down stay as they are.
 """
 
 from pathlib import Path
@@ -13,10 +13,10 @@ import numpy as np
 from geoset.errors import GeosetError
 from geoset.geometry.camera import Camera, invert
 from geoset.scans.assemble import FrameFiles, assemble_frames, own_cameras
-from geoset.scans.decode import checked_intrinsics, mesh_reader
+from geoset.scans.decode import checked_intrinsics, mesh_reader, visible
 from geoset.scans.scan import Scan
 from geoset.scans.trajectory import (
-    is_full_rate,
+    is_video,
     nearest_in_time,
     numbers,
     read_words,
@@ -69,13 +69,13 @@ def read(path: Path) -> Scan:
         LAYOUT,
         frames,
         rejected + unusable,
-        mesh_reader(*sorted(path.glob("*_3dod_mesh.ply"))),
-        full_rate=is_full_rate(times),
+        mesh_reader(*visible(path, "_3dod_mesh.ply"), path / "mesh.ply"),
+        full_rate=is_video(frames, {p.stem: time for p, time in zip(colors, times, strict=True)}),
     )
 
 
 def _frames_folder(path: Path) -> Path | None:
-    for folder in (path, *sorted(path.glob("*_frames"))):
+    for folder in (path, *visible(path, "_frames")):
         if (folder / "lowres_wide.traj").is_file() and (folder / "lowres_wide").is_dir():
             return folder
     return None
@@ -83,7 +83,7 @@ def _frames_folder(path: Path) -> Path | None:
 
 def _in_order_of_time(folder: Path, suffix: str) -> tuple[list[Path], np.ndarray]:
     """Return the files of a folder, none if it is missing, and their times (N,)."""
-    files = sorted(folder.glob(f"*{suffix}"))
+    files = visible(folder, suffix)
     times = numbers([[file.stem.rpartition("_")[2]] for file in files], 1)[:, 0]
     order = np.argsort(times, kind="stable")
     return [files[k] for k in order], times[order]

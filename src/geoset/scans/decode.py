@@ -25,6 +25,7 @@ UNREADABLE = (
     Image.DecompressionBombError,
 )
 FORMATS = ("PNG", "JPEG")  # others of Pillow's may start programs
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 MOST_PIXELS_A_BYTE = 10_000  # of an image file; PNG reaches 8,256 where all of it is black
 NO_DEPTH = 65535  # what some sensors write instead of 0
 
@@ -137,6 +138,22 @@ def read_bytes(path: Path) -> bytes:
     """
     check_is_file(path)
     return path.read_bytes()
+
+
+def visible(folder: Path, *endings: str) -> list[Path]:
+    """Return what lies in a folder, none if it is missing, and ends so, sorted by name.
+
+    Names that begin with a dot are no data: macOS leaves a `._` file beside each it copies.
+    """
+    if not folder.is_dir():
+        return []
+    found = (path for path in folder.iterdir() if path.name.lower().endswith(endings or ""))
+    return sorted((path for path in found if path.name[0] != "."), key=lambda path: path.name)
+
+
+def files_by_stem(folder: Path, *endings: str) -> dict[str, Path]:
+    """Return what `visible` does, by name without the ending."""
+    return {path.stem: path for path in visible(folder, *endings)}
 
 
 def mesh_reader(*candidates: Path) -> Callable[[], TriangleMesh] | None:

@@ -16,7 +16,7 @@ from geoset.scans import (
     seven_scenes,
     tum,
 )
-from geoset.scans.decode import unreadable
+from geoset.scans.decode import unreadable, visible
 from geoset.scans.scan import Scan, count_reasons, scan_name
 from geoset.scans.splits import Split, choose_scans
 
@@ -116,7 +116,7 @@ def _by_name(scans: list[Path]) -> dict[str, Path]:
 def _below(path: Path) -> list[Path]:
     """Return what lies in a folder, sorted."""
     try:
-        return sorted(path.iterdir())
+        return visible(path)
     except OSError as error:
         raise unreadable(path, error) from error
 

@@ -10,8 +10,15 @@ from pathlib import Path
 
 from geoset.errors import GeosetError
 from geoset.scans.assemble import FrameFiles, assemble_frames
-from geoset.scans.decode import mesh_reader, natural_key, read_intrinsics
+from geoset.scans.decode import (
+    IMAGE_SUFFIXES,
+    files_by_stem,
+    mesh_reader,
+    natural_key,
+    read_intrinsics,
+)
 from geoset.scans.scan import Frame, Scan
+from geoset.scans.trajectory import is_video
 
 LAYOUT = "one folder a kind"
 LOOKS_FOR = "color/ (or rgb/), depth/, pose/ with files of equal names, intrinsics.txt"
@@ -23,7 +30,6 @@ INTRINSICS = {  # first match counts
 }
 LABEL_FOLDERS = {"semantic": "label", "instance": "instance"}
 MASK_FOLDER = "mask"
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def matches(path: Path) -> bool:
@@ -37,11 +43,11 @@ def read(path: Path) -> Scan:
     Raises:
         GeosetError: the intrinsics are missing, no camera matrix, or one for two image sizes.
     """
-    color = files_by_stem(_color_folder(path), IMAGE_SUFFIXES)
-    depth = files_by_stem(path / "depth", (".png",))
-    pose = files_by_stem(path / "pose", (".txt",))
-    labels = {layer: files_by_stem(path / name, (".png",)) for layer, name in LABEL_FOLDERS.items()}
-    masks = files_by_stem(path / MASK_FOLDER, IMAGE_SUFFIXES)
+    color = files_by_stem(_color_folder(path), *IMAGE_SUFFIXES)
+    depth = files_by_stem(path / "depth", ".png")
+    pose = files_by_stem(path / "pose", ".txt")
+    labels = {layer: files_by_stem(path / name, ".png") for layer, name in LABEL_FOLDERS.items()}
+    masks = files_by_stem(path / MASK_FOLDER, *IMAGE_SUFFIXES)
     has_depth = (path / "depth").is_dir()
     files = [
         FrameFiles(
@@ -64,18 +70,12 @@ def read(path: Path) -> Scan:
     if frames and color_intrinsics == depth_intrinsics:
         _check_one_size(frames[0], color_intrinsics)
     meshes = path / "mesh.ply", path / f"{path.resolve().name}_vh_clean_2.ply"
-    return Scan(path, LAYOUT, frames, rejected, mesh_reader(*meshes))
+    full_rate = is_video(frames)
+    return Scan(path, LAYOUT, frames, rejected, mesh_reader(*meshes), full_rate=full_rate)
 
 
 def _color_folder(path: Path) -> Path | None:
     return next((path / name for name in COLOR_FOLDERS if (path / name).is_dir()), None)
-
-
-def files_by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Return the files in a folder that end so, by name without the ending."""
-    if not folder.is_dir():
-        return {}
-    return {p.stem: p for p in folder.iterdir() if p.suffix.lower() in suffixes}
 
 
 def _intrinsics_file(path: Path, kind: str) -> Path:

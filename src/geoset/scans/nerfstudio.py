@@ -70,6 +70,8 @@ def check_model(camera: dict[str, Any], file: Path) -> None:
         FrameError: it has another model.
     """
     model = camera.get("camera_model", "PINHOLE")
+    if model in PINHOLE_MODELS and camera.get("is_fisheye"):  # instant-ngp names no model
+        model = "fisheye (is_fisheye)"
     if model not in PINHOLE_MODELS:
         raise FrameError(
             f"{file}: camera model {model} is not read, only {', '.join(PINHOLE_MODELS)}; "

@@ -1,7 +1,8 @@
 """Polycam's raw export: `keyframes/`, one folder a kind, files named by their time.
 
 The images and cameras that Polycam has optimised (`corrected_*`) are read where they exist. Poses
-are world_from_camera in OpenGL axes; depth and its confidence are of lower resolution.
+are world_from_camera in OpenGL axes; depth and its confidence are of lower resolution. A `mesh.ply`
+beside `keyframes/` is the surface; without it depth is fused.
 """
 
 from dataclasses import replace
@@ -13,7 +14,14 @@ from PIL import Image
 
 from geoset.errors import GeosetError
 from geoset.scans.assemble import FrameFiles, assemble_frames, own_cameras
-from geoset.scans.decode import natural_key, read_depth, read_integers, read_json
+from geoset.scans.decode import (
+    files_by_stem,
+    mesh_reader,
+    natural_key,
+    read_depth,
+    read_integers,
+    read_json,
+)
 from geoset.scans.distortion import make_lens
 from geoset.scans.nerfstudio import opencv_from_opengl
 from geoset.scans.scan import Frame, FrameError, Scan
@@ -41,17 +49,18 @@ def read(path: Path) -> Scan:
     keyframes = path / "keyframes"
     corrected = all((keyframes / f"corrected_{kind}").is_dir() for kind in ("images", "cameras"))
     prefix = "corrected_" if corrected else ""
-    images, cameras = keyframes / f"{prefix}images", keyframes / f"{prefix}cameras"
-    with_image, with_camera = _stems(images, "*.jpg"), _stems(cameras, "*.json")
+    images = files_by_stem(keyframes / f"{prefix}images", ".jpg")
+    cameras = files_by_stem(keyframes / f"{prefix}cameras", ".json")
     has_depth = (keyframes / "depth").is_dir()
     files, rejected = [], []
-    for name in sorted(with_image | with_camera, key=natural_key):
-        if name not in with_camera:
+    for name in sorted({*images, *cameras}, key=natural_key):
+        if name not in cameras:
             rejected.append((name, "no camera file"))
             continue
+        color = images.get(name, keyframes / f"{prefix}images/{name}.jpg")
         depth = keyframes / f"depth/{name}.png" if has_depth else None
         try:
-            files.append(_frame_files(images / f"{name}.jpg", depth, cameras / f"{name}.json"))
+            files.append(_frame_files(color, depth, cameras[name]))
         except FrameError as error:
             rejected.append((name, error.reason))
     frames, unusable = assemble_frames(files)
@@ -59,11 +68,9 @@ def read(path: Path) -> Scan:
     if has_depth and (keyframes / "confidence").is_dir():
         frames = [_confident(frame, keyframes) for frame in frames]
         notes.append(CONFIDENT)
-    return Scan(path, LAYOUT, frames, rejected + unusable, notes=notes)
-
-
-def _stems(folder: Path, pattern: str) -> set[str]:
-    return {file.stem for file in folder.glob(pattern)}
+    return Scan(
+        path, LAYOUT, frames, rejected + unusable, mesh_reader(path / "mesh.ply"), notes=notes
+    )
 
 
 def _frame_files(color: Path, depth: Path | None, camera: Path) -> FrameFiles:

@@ -18,7 +18,7 @@ from geoset.scans.decode import (
     read_json,
 )
 from geoset.scans.scan import Scan
-from geoset.scans.trajectory import is_gapless, numbers, read_words
+from geoset.scans.trajectory import is_video, numbers, read_words
 
 LAYOUT = "Replica renders"
 LOOKS_FOR = "results/frame000000.jpg, results/depth000000.png, traj.txt"
@@ -56,7 +56,7 @@ def read(path: Path) -> Scan:
         frames,
         rejected + unusable,
         mesh_reader(path.resolve().parent / f"{path.resolve().name}_mesh.ply", path / "mesh.ply"),
-        full_rate=is_gapless(sorted(colors, key=int)),
+        full_rate=is_video(frames),
     )
 
 

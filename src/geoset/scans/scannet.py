@@ -9,30 +9,32 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from geoset.errors import GeosetError
 from geoset.geometry.ply import read_ply
 from geoset.scans import folders
-from geoset.scans.decode import read_mask
+from geoset.scans.decode import IMAGE_SUFFIXES, files_by_stem, read_mask, visible
 from geoset.scans.scan import Frame, Scan
 from geoset.scans.scannet_images import add_label_images
 from geoset.scans.scannet_labels import read_surface_labels
 from geoset.scans.sens import read_sens
-from geoset.scans.trajectory import is_full_rate
+from geoset.scans.splits import SCANNET_SCENE
 
 LAYOUT = "ScanNet"
-LOOKS_FOR = "scene0000_00.sens, or a folder with it, or with scene0000_00_vh_clean_2.ply"
+LOOKS_FOR = "scene0000_00.sens, or a folder with it, or with frames exported from it"
 
 MESH = "_vh_clean_2.ply"
-FRAMES_A_SECOND = 30
+SENS_READER = "intrinsic/intrinsic_color.txt"  # of its exports alone
 
 
 def matches(path: Path) -> bool:
-    """Tell whether `path` is a .sens file, or a folder with one or with the mesh of a scene."""
-    if path.is_dir():
-        return len(_sens_files(path)) == 1 or (path / f"{path.resolve().name}{MESH}").is_file()
-    return _is_sens(path)
+    """Tell whether `path` is a .sens file, or a folder with one, a scene's mesh or its export."""
+    if not path.is_dir():
+        return _is_sens(path)
+    scene = path.resolve().name
+    if len(_sens_files(path)) == 1 or (path / f"{scene}{MESH}").is_file():
+        return True
+    of_scannet = SCANNET_SCENE.fullmatch(scene) or (path / SENS_READER).is_file()
+    return bool(of_scannet) and folders.matches(path)
 
 
 def read(path: Path) -> Scan:
@@ -65,7 +67,7 @@ def _is_sens(path: Path) -> bool:
 
 
 def _sens_files(folder: Path) -> list[Path]:
-    return [file for file in folder.glob("*.sens") if _is_sens(file)]
+    return [file for file in visible(folder, ".sens") if _is_sens(file)]
 
 
 def _read_export(path: Path) -> Scan:
@@ -75,17 +77,14 @@ def _read_export(path: Path) -> Scan:
             f"{path}: has a mesh of ScanNet, but no frames; expected one .sens file, or color/, "
             "depth/, pose/ and intrinsic/ as ScanNet's SensReader writes them"
         )
-    scan = folders.read(path)
-    numbers = [int(frame.name) for frame in scan.frames if frame.name.isdecimal()]
-    full_rate = is_full_rate(np.array(numbers) / FRAMES_A_SECOND)
-    return replace(scan, layout=LAYOUT, full_rate=full_rate)
+    return replace(folders.read(path), layout=LAYOUT)
 
 
 def _read_video(path: Path, video: Path, mask_folder: Path, alone: bool) -> Scan:
     """Read the frames of a .sens file."""
     frames, rejected = read_sens(video)
     notes = []
-    masks = folders.files_by_stem(mask_folder, folders.IMAGE_SUFFIXES)
+    masks = files_by_stem(mask_folder, *IMAGE_SUFFIXES)
     if masks and not alone:
         notes.append(
             f"{mask_folder} is not used, for it could be of any of the .sens files beside it; give "

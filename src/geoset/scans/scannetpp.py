@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from geoset.errors import GeosetError
 from geoset.scans.assemble import FrameFiles, assemble_frames, own_cameras
 from geoset.scans.colmap import PosedImage, read_cameras, read_images
-from geoset.scans.decode import mesh_reader, natural_key, read_json
+from geoset.scans.decode import files_by_stem, mesh_reader, natural_key, read_json
 from geoset.scans.distortion import Lens
 from geoset.scans.nerfstudio import UNDISTORTED, check_model, lens_of
 from geoset.scans.scan import Scan
@@ -19,7 +19,7 @@ from geoset.scans.scan import Scan
 LAYOUT = "ScanNet++"
 LOOKS_FOR = "iphone/ with colmap/, rgb/, depth/, or dslr/ with colmap/, undistorted_images/"
 
-MESH = "scans/mesh_aligned_0.05.ply"
+MESH = "scans/mesh_aligned_0.05.ply"  # else mesh.ply
 NO_DEPTH = "DSLR images have no depth: the mesh alone says what they see"
 BOTH = "frames of the iPhone are read; to read the DSLR's instead, move iphone/ elsewhere"
 UNDISTORTED_CAMERA = "nerfstudio/transforms_undistorted.json"
@@ -51,7 +51,7 @@ def read(path: Path) -> Scan:
 def _read_iphone(path: Path, iphone: Path) -> Scan:
     lenses = read_cameras(iphone / "colmap/cameras.txt")
     has_depth = (iphone / "depth").is_dir()
-    files, masks = [], _masks(iphone / "rgb_masks")
+    files, masks = [], files_by_stem(iphone / "rgb_masks", ".png")
     images, rejected = read_images(iphone / "colmap/images.txt")
     for image in images:
         if image.camera_id not in lenses:
@@ -73,7 +73,8 @@ def _read_dslr(path: Path, dslr: Path) -> Scan:
         raise GeosetError(f"{file}: expected an object with fl_x, fl_y, cx, cy, w, h")
     check_model(camera, file)
     lens = lens_of(camera, file)
-    folder, masks = dslr / "undistorted_images", _masks(dslr / "undistorted_anon_masks")
+    folder = dslr / "undistorted_images"
+    masks = files_by_stem(dslr / "undistorted_anon_masks", ".png")
     images, rejected = read_images(dslr / "colmap/images.txt")
     files = [_frame_files(image, lens, folder, None, masks) for image in images]
     return _scan(path, files, rejected, [NO_DEPTH])
@@ -99,11 +100,8 @@ def _scan(
 ) -> Scan:
     frames, unusable = assemble_frames(files)
     frames.sort(key=lambda frame: natural_key(frame.name))
-    return Scan(path, LAYOUT, frames, rejected + unusable, mesh_reader(path / MESH), notes=notes)
-
-
-def _masks(folder: Path) -> dict[str, Path]:
-    return {file.stem: file for file in folder.glob("*.png")}
+    mesh = mesh_reader(path / MESH, path / "mesh.ply")
+    return Scan(path, LAYOUT, frames, rejected + unusable, mesh, notes=notes)
 
 
 def _stem(image: PosedImage) -> str:

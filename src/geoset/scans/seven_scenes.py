@@ -1,4 +1,7 @@
-"""7-Scenes: `[seq-XX/]frame-000000.{color.png|jpg, depth.png, pose.txt}`."""
+"""7-Scenes: `[seq-XX/]frame-000000.{color.png|jpg, depth.png, pose.txt}`.
+
+A `mesh.ply` is the surface; without it depth is fused.
+"""
 
 from functools import partial
 from pathlib import Path
@@ -7,9 +10,14 @@ import numpy as np
 
 from geoset.geometry.camera import Camera
 from geoset.scans.assemble import FrameFiles, assemble_frames
-from geoset.scans.decode import camera_from_integer_centres, natural_key, read_intrinsics
+from geoset.scans.decode import (
+    camera_from_integer_centres,
+    mesh_reader,
+    natural_key,
+    read_intrinsics,
+)
 from geoset.scans.scan import Scan
-from geoset.scans.trajectory import is_gapless
+from geoset.scans.trajectory import is_video
 
 LAYOUT = "7-Scenes"
 LOOKS_FOR = "[seq-XX/]frame-000000.color.png (or .jpg), .depth.png, .pose.txt"
@@ -40,8 +48,8 @@ def read(path: Path) -> Scan:
     intrinsics = next((file for file in beside if file.is_file()), None)
     camera = partial(read_intrinsics, intrinsics) if intrinsics else _published_camera
     frames, rejected = assemble_frames(files, camera, camera)
-    numbers = (digits for entry in files if (digits := entry.name[-6:]).isdecimal())
-    return Scan(path, LAYOUT, frames, rejected, full_rate=is_gapless(numbers))
+    mesh = mesh_reader(path / "mesh.ply")
+    return Scan(path, LAYOUT, frames, rejected, mesh, full_rate=is_video(frames))
 
 
 def _published_camera(width: int, height: int) -> Camera:

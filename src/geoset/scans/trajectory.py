@@ -1,16 +1,20 @@
 """Poses as rows of numbers, and what belongs together by its time."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from geoset.scans.decode import read_bytes, unreadable
+from geoset.scans.scan import Frame
 
 FULL_RATE = 0.05  # seconds between frames up to which a video counts as whole: 20 a second
 FRAMES_A_SECOND = 30  # of the sensors whose frames are numbered
 SHORTEST_VIDEO = 250  # frames; of fewer, even consecutive ones are few enough to keep
+NUMBERED = re.compile(r"(?:.*/)?(?:frame-?)?(\d+)")  # how sensors' frames are named
+MOST_METRES, MOST_DEGREES = 0.03, 2.0  # between its frames: 0.9 m and 60 degrees a second
 
 
 def read_words(path: Path) -> list[list[str]]:
@@ -83,12 +87,30 @@ def rotation_of_axis_angle(vectors: np.ndarray) -> np.ndarray:
     return matrices
 
 
+def is_video(frames: list[Frame], times: Mapping[str, float] | None = None) -> bool:
+    """Tell whether the usable frames of a scan are a video at full rate: neighbours hardly differ.
+
+    times: of frames by name, in seconds. Without them names must be numbers without many gaps and
+        poses must hardly move between neighbours, for chosen frames are numbered so, too.
+    """
+    if times is not None:
+        return is_full_rate(np.array([times[frame.name] for frame in frames]))
+    numbered = [NUMBERED.fullmatch(frame.name) for frame in frames]
+    seconds = [float(found[1]) / FRAMES_A_SECOND if found else np.nan for found in numbered]
+    return is_full_rate(np.array(seconds)) and _hardly_moves(frames)
+
+
 def is_full_rate(times: np.ndarray) -> bool:
     """Tell whether frames at these times (N,), in seconds, are a video without many gaps."""
     steps = np.diff(times)
     return len(times) >= SHORTEST_VIDEO and bool(np.mean((steps > 0) & (steps <= FULL_RATE)) >= 0.9)
 
 
-def is_gapless(numbers: Iterable[int | str]) -> bool:
-    """Tell whether frames of these numbers, in order, are a video without many gaps."""
-    return is_full_rate(np.array(list(numbers), np.float64) / FRAMES_A_SECOND)
+def _hardly_moves(frames: list[Frame]) -> bool:
+    """Tell whether the camera moves and turns from frame to frame (two or more) as in a video."""
+    poses = np.stack([frame.world_from_camera for frame in frames])
+    metres = np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1)
+    rotations = poses[:, :3, :3]
+    cosine = (np.einsum("nij,nij->n", rotations[:-1], rotations[1:]) - 1) / 2
+    degrees = np.degrees(np.arccos(cosine.clip(-1, 1)))
+    return bool(np.median(metres) <= MOST_METRES and np.median(degrees) <= MOST_DEGREES)

@@ -16,7 +16,7 @@ from geoset.scans.assemble import CameraOf, FrameFiles, assemble_frames, own_cam
 from geoset.scans.decode import camera_from_integer_centres, mesh_reader, read_intrinsics
 from geoset.scans.scan import Scan
 from geoset.scans.trajectory import (
-    is_full_rate,
+    is_video,
     nearest_in_time,
     numbers,
     read_words,
@@ -69,7 +69,7 @@ def read(path: Path) -> Scan:
         frames,
         rejected + unusable,
         mesh_reader(path / "mesh.ply"),
-        full_rate=is_full_rate(times),
+        full_rate=is_video(frames, dict(zip((Path(c).stem for c in colors), times, strict=True))),
         notes=notes,
     )
 
