@@ -1,6 +1,6 @@
 """Learning rates at the small scale: which is best for each training of the table "benchmark"?
 
-    python benchmarks/rates.py OUT [--seeds 100 101] [--workers 2] [--write FILE.md]
+    python benchmarks/rates.py OUT [--seeds 100 101] [--methods view_sets] [--workers 2]
 
 View at each rate first; then, from the View weights of the best, every second training at each. A
 rate is as good as the frozen probe, fitted on the labelled rooms and scored on those for tuning:
@@ -42,6 +42,7 @@ class Search:
     sources: Sources
     settings: ReproduceSettings
     seeds: Sequence[int]
+    methods: Sequence[str]
 
     def scores(self, methods: Sequence[str], before: tuple[float, ...] = ()) -> dict[str, Found]:
         """Score the last training of each method at all rates, those `before` it at theirs."""
@@ -99,7 +100,7 @@ def search_rates(search: Search) -> dict[str, Found]:
     best = best_of(of_view)
     if not of_view[best]:
         raise GeosetError(f"{search.out}: no run of View ended; the reasons stand above")
-    after = search.scores(METHODS_AFTER_VIEW, (best,))
+    after = search.scores(search.methods, (best,))
     return {"view": of_view} | {
         METHODS[method].trainings[-1].name: found for method, found in after.items()
     }
@@ -109,6 +110,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[FIRST_SEED])
+    parser.add_argument(
+        "--methods", nargs="+", choices=METHODS_AFTER_VIEW, default=METHODS_AFTER_VIEW
+    )
     parser.add_argument("--workers", type=int, default=1, help="runs at the same time")
     parser.add_argument("--pretrain-steps", type=int, help="of each stage, instead of the scale's")
     parser.add_argument("--write", type=Path, help="file for the table, as Markdown")
@@ -122,9 +126,9 @@ def main() -> None:
     keep_settings(out, shared)
     make_rooms(out / "rooms", settings.rooms, settings.workers)
     sources = benchmark(out / "rooms", scored="tuning")
-    trainings = [METHODS[method].trainings[-1] for method in METHODS_AFTER_VIEW]
+    trainings = [METHODS[method].trainings[-1] for method in arguments.methods]
     make_scenes(sources, trainings, settings.workers)
-    found = search_rates(Search(out, sources, settings, arguments.seeds))
+    found = search_rates(Search(out, sources, settings, arguments.seeds, arguments.methods))
     best = {name: best_of(of_rates) for name, of_rates in found.items()}
     atomic_write(
         out / "rates.json",
