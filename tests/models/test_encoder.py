@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from geoset import GeosetError
 from geoset.models.encoder import SAFE_CHANNELS, build_encoder
 
 STEPS = """
@@ -46,6 +47,16 @@ def test_it_is_the_same():
         torch.testing.assert_close(ours, theirs)
     assert [*encoder.state_dict()] == [*plain.state_dict()]
     assert isinstance(shortcuts(encoder)[0], nn.Conv2d)
+
+
+def test_tags():
+    """timm's for its own backbones; a ResNet with one would be no ResNet to the rest."""
+    with pytest.raises(GeosetError, match=r"'resnet18.a1_in1k': call it resnet18, and give other"):
+        build_encoder("resnet18.a1_in1k")
+    with pytest.raises(
+        GeosetError, match=r"no such weights; with tags it has .*convnext_atto.d2_i"
+    ):
+        build_encoder("convnext_atto.nonsense")
 
 
 def test_narrow_networks_train():

@@ -13,7 +13,7 @@ from geoset.data.pairs import PairBatches
 from geoset.files import digest
 from geoset.recipes import GeoSettings, Hardware, Photometric, StageSettings
 from geoset.tasks import pretrain as task
-from geoset.tasks.pretrain import pretrain
+from geoset.tasks.pretrain import build_pretraining, pretrain, stages_of
 from geoset.training.log import read_log
 
 BESIDE = {"step", "stage", "loss", "rank", "lr", "frames", "wait_s", "step_s"}
@@ -149,6 +149,37 @@ def test_stage_2_goes_on_in_the_sequence_of_pairs(prepared_rooms, tmp_path, monk
     seen = batches_seen(monkeypatch, prepared_rooms, tmp_path)
     batches = PairBatches([PreparedScene(prepared_rooms / name) for name in "ab"], 4, seed=0)
     assert seen == [batches[step].frames for step in range(6)]
+
+
+def test_depth_is_read_where_a_loss_needs_it(prepared_rooms):
+    scenes = [PreparedScene(prepared_rooms / name) for name in "ab"]
+    network, _ = build_pretraining(RECIPE, 0)
+    first, second = (
+        next(stage.batches(0, 0, 1)) for stage in stages_of(RECIPE, scenes, network, 0)
+    )
+    assert (first.depth > 0).any()
+    assert second.depth is None and len(second.matches) == 1
+
+
+def test_a_run_goes_on_from_one_of_its_own_settings(prepared_rooms, tmp_path):
+    first = tmp_path / "first"
+    alone = replace(RECIPE, stages=RECIPE.stages[:1])
+    tiny_pretrain(prepared_rooms, first, alone)
+    begin = {"begin_with": first}
+    for other, name in (
+        (replace(RECIPE, temperature=0.5), "recipe.temperature: 0.4, expected 0.5"),
+        (
+            replace(RECIPE, stages=(replace(RECIPE.stages[0], view=0.5), RECIPE.stages[1])),
+            "recipe.stages.0.view: 1.0, expected 0.5",
+        ),
+    ):
+        with pytest.raises(GeosetError, match=f"was trained with another {name}"):
+            tiny_pretrain(prepared_rooms, tmp_path / "out", other, **begin)
+    with pytest.raises(GeosetError, match=r"another scenes\.b: .*, expected None"):
+        tiny_pretrain(prepared_rooms / "a", tmp_path / "out", **begin)
+    assert not (tmp_path / "out").exists()
+    of_sets = replace(RECIPE, min_pixels=5, aggregation="random_pixel")  # which View knows not of
+    tiny_pretrain(prepared_rooms, tmp_path / "out", of_sets, **begin)
 
 
 def test_epochs_are_counted_in_batches(prepared_rooms, tmp_path, capsys):

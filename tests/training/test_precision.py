@@ -120,10 +120,21 @@ def test_a_compiled_run_resumes(tmp_path, graphs):
     assert_same_run(tmp_path / "killed", tmp_path / "whole")
 
 
+class WithMore(nn.Module):
+    """A network that is called with other arguments in each stage."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+
+    def forward(self, rows, more=None):
+        return self.layers(rows) if more is None else self.layers(rows) + more
+
+
 def test_the_schedule_of_batchnorm_does_not_end_compilation(graphs):
-    """Ten momenta make ten graphs; torch stops compiling after 8 unless told otherwise."""
-    network = compiled(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)))
-    for number in range(10):
-        set_batchnorm_momentum(network, 0.5**number)
-        network(torch.randn(5, 4))
-    assert len(graphs) == 10
+    """Ten momenta make ten graphs a stage; torch stops compiling after 8 unless told otherwise."""
+    network, rows = compiled(WithMore(), 2), torch.randn(5, 4)
+    for number in range(20):
+        set_batchnorm_momentum(network, 0.5 ** (number % 10))
+        network(rows, *[rows] * (number < 10))
+    assert len(graphs) == 20

@@ -22,7 +22,8 @@ class PairBatch:
     """V = 2P views; pair p holds views 2p and 2p + 1.
 
     images: (V,3,H,W) uint8
-    depth: (V,H,W) float32 metres, 0 = none; all 0 in scenes without depth images
+    depth: (V,H,W) float32 metres, 0 = none; all 0 in scenes without depth images; None if not asked
+        for
     K: (V,3,3) float64; world_from_camera: (V,4,4) float64
     view_pairs: (P,2) int64
     set_ids: for each layer (V,H,W) int64, unique over the data set, -1 = none
@@ -32,7 +33,7 @@ class PairBatch:
     """
 
     images: Tensor
-    depth: Tensor
+    depth: Tensor | None
     K: Tensor
     world_from_camera: Tensor
     view_pairs: Tensor
@@ -59,6 +60,7 @@ class PairBatches(Dataset):
 
     layers: labellings to load; where a scene lacks one, its views have no set of it
     groups: a grouping of the sets of one of the layers
+    depth: load depth images
     heldout_every: pairs with a frame 0, N, 2N, ... of a scene are left out
     finish: called with each batch and its step by whoever loads it, such as a worker process; what
         it returns is the element
@@ -77,6 +79,7 @@ class PairBatches(Dataset):
         parts: int = 1,
         layers: Sequence[str] = ("geometric",),
         groups: str | None = None,
+        depth: bool = True,
         heldout_every: int | None = None,
         finish: Callable[[PairBatch, int], Any] | None = None,
     ) -> None:
@@ -86,7 +89,7 @@ class PairBatches(Dataset):
                 "the parts of a step (accumulate)"
             )
         self.scenes, self.batch_pairs, self.seed = scenes, batch_pairs, seed
-        self.parts, self.finish = parts, finish
+        self.parts, self.depth, self.finish = parts, depth, finish
         # What is wrong with them shows here, not in a worker.
         self.layers = [_Layer(name, self.scenes) for name in layers]
         self.groups = _Groups(groups, self.scenes, layers) if groups else None
@@ -147,14 +150,10 @@ class PairBatches(Dataset):
         views = [(scene, frame) for scene, first, second in rows for frame in (first, second)]
         both = [(self.scenes[scene], frame) for scene, frame in views]
         images = np.stack([scene.image(i) for scene, i in both])
-        depth = [
-            scene.depth(i) if scene.has_depth else np.zeros(images.shape[1:3], np.float32)
-            for scene, i in both
-        ]
         set_ids, group_ids = self._load_sets(views)
         return PairBatch(
             images=torch.from_numpy(images).permute(0, 3, 1, 2),
-            depth=torch.from_numpy(np.stack(depth)),
+            depth=_depth_of(both) if self.depth else None,
             K=torch.from_numpy(np.stack([scene.camera(i).K for scene, i in both])),
             world_from_camera=torch.from_numpy(
                 np.stack([scene.world_from_camera(i) for scene, i in both])
@@ -181,6 +180,14 @@ class PairBatches(Dataset):
             return set_ids, {}
         groups = [self.groups.ids(*each) for each in maps]
         return set_ids, {self.groups.layer: torch.from_numpy(np.stack(groups))}
+
+
+def _depth_of(views: Sequence[tuple[PreparedScene, int]]) -> Tensor:
+    depth = [
+        scene.depth(i) if scene.has_depth else np.zeros(scene.sizes[i], np.float32)
+        for scene, i in views
+    ]
+    return torch.from_numpy(np.stack(depth))
 
 
 def _not_held_out(pairs: np.ndarray, every: int) -> np.ndarray:

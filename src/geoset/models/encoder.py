@@ -31,9 +31,9 @@ SAFE_CHANNELS = 8  # from so many on, see _spare_narrow_shortcuts
 def build_encoder(name: str, width: float = 1.0, output_stride: int = 32) -> nn.Module:
     """Return a randomly initialised encoder, with its `name` and `width`.
 
-    name: of a backbone of timm, with or without a tag ("convnext_tiny.dinov3_lvd1689m"). The
-        parameters of those in RESNETS bear torchvision's names; those of the others timm's, below
-        `model.`
+    name: of a backbone of timm, with or without a tag ("convnext_tiny.dinov3_lvd1689m"), but for
+        those in RESNETS, which have none. Their parameters bear torchvision's names; those of the
+        others timm's, below `model.`
     width: of a ResNet: factor on the width of the four stages, a multiple of 1/32; the stem keeps
         its 64
     output_stride: of a ResNet: 8 or 16 keep the later stages at that stride, and dilate them. Its
@@ -49,6 +49,12 @@ def build_encoder(name: str, width: float = 1.0, output_stride: int = 32) -> nn.
             f"encoder '{name}' is unknown to timm {timm.__version__}; "
             + (f"close to it: {', '.join(close)}. " if close else "")
             + f"Choose for example one of: {', '.join(EXAMPLES)}; timm.list_models() lists all"
+        )
+    resnet = name.partition(".")[0]
+    if resnet in RESNETS and name != resnet:
+        raise GeosetError(
+            f"encoder '{name}': call it {resnet}, and give other weights than torchvision's as a "
+            f"file: torch.save(timm.create_model('{name}', pretrained=True).state_dict(), FILE)"
         )
     if name in RESNETS:
         encoder = _build_resnet(name, width, output_stride)
@@ -109,7 +115,14 @@ def _every_second_pixel(module: nn.Module, inputs: tuple[Tensor]) -> Tensor:
 
 
 def _build_timm(name: str) -> nn.Module:
-    wanted = timm.get_pretrained_cfg(name)
+    try:
+        wanted = timm.get_pretrained_cfg(name)
+    except RuntimeError as error:  # a tag that the backbone does not have
+        tagged = ", ".join(timm.list_pretrained(f"{name.partition('.')[0]}.*")) or "none"
+        raise GeosetError(
+            f"encoder '{name}': timm {timm.__version__} has no such weights; with tags it has "
+            f"{tagged}"
+        ) from error
     any_size = {"dynamic_img_size": True} if wanted.fixed_input_size else {}
     try:
         encoder = timm.create_model(

@@ -14,6 +14,7 @@ from geoset.evaluation.features import effective_rank
 from geoset.losses.moco import queue_info_nce
 from geoset.losses.ranks import gather_rows
 from geoset.models.dense import DenseNetwork
+from geoset.models.encoder import RESNETS
 from geoset.models.initial import load_initial
 from geoset.models.load import save_model
 from geoset.models.moco import MocoNetwork
@@ -69,7 +70,7 @@ def pretrain_moco(
         save_weights=save_weights,
         resume=resume,
         precision=settings.precision,
-        all_used=True,
+        all_used=settings.model.encoder in RESNETS,  # of others, not all for the coarsest map
     )
     say(f"weights: {weights}\ncurves:  {out / CURVES}")
     return weights

@@ -1,9 +1,11 @@
 """Pre-train an image network on prepared scenes, stage after stage."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +23,13 @@ from geoset.prepare.stamped import checksum
 from geoset.recipes import Hardware, PretrainRecipe, StageSettings
 from geoset.tasks.pretrain_step import compute_losses, finish_batch
 from geoset.tasks.running import CURVES, load_stage, run_stages, say
+from geoset.training.run_folder import first_difference
 from geoset.training.stage import Stage
+
+OF_SETS_ALONE = (
+    *("layers", "layer_weights", "groups"),
+    *("aggregation", "keys", "negatives", "min_pixels"),
+)
 
 
 def pretrain(
@@ -44,7 +52,8 @@ def pretrain(
 
     Raises:
         GeosetError: no scene, no pairs, no depth for a loss that needs it, a run in `out` that
-            `resume` does not fit, a loss that is not finite.
+            `resume` does not fit, a `begin_with` that is of other stages, settings or scenes, a
+            loss that is not finite.
     """
     hardware = hardware or Hardware()
     scenes = open_scenes(prepared)
@@ -53,15 +62,18 @@ def pretrain(
     say(report)
     ranks = hardware.devices * hardware.nodes
     stages = stages_of(recipe, scenes, network, seed, ranks=ranks, workers=hardware.workers)
+    settings = {
+        "recipe": asdict(recipe),
+        "scenes": {scene.name: _contents(scene, recipe) for scene in scenes},
+    }
+    if begin_with and not (out / "run.json").is_file():
+        _check_beginning(begin_with, settings)
     weights = run_stages(
         network,
         stages,
         out,
         hardware,
-        settings={
-            "recipe": asdict(recipe),
-            "scenes": {scene.name: _contents(scene, recipe) for scene in scenes},
-        },
+        settings=settings,
         seed=seed,
         save_weights=lambda network, path: save_model(network.image, path),
         resume=resume,
@@ -73,6 +85,39 @@ def pretrain(
     say(f"weights: {weights}\ncurves:  {out / CURVES}")
     say(f"log:     {out / 'log.jsonl'} (or: tensorboard --logdir {out})")
     return weights
+
+
+def _check_beginning(run: Path, settings: dict[str, Any]) -> None:
+    """Raise GeosetError if the stages of a run are not the first of a run with `settings`."""
+    file = run / "run.json"
+    if not file.is_file():
+        return  # is told when the run is to be copied
+    before = json.loads(file.read_text())["plan"]["settings"]
+    count = len(before["recipe"]["stages"])
+    now = json.loads(json.dumps(settings))
+    difference = first_difference(_of_first(before, count), _of_first(now, count))
+    if difference:
+        name, found, wanted = difference
+        raise GeosetError(
+            f"{run}: was trained with another {name}: {found!r}, expected {wanted!r}; a run goes "
+            "on from one with its own settings and scenes only"
+        )
+
+
+def _of_first(settings: dict[str, Any], count: int) -> dict[str, Any]:
+    """Return what of a run's settings its first `count` stages depend on."""
+    recipe, scenes = dict(settings["recipe"]), settings["scenes"]
+    stages = recipe["stages"] = recipe["stages"][:count]
+    if not any(stage["geo"] for stage in stages):
+        del recipe["geo"]
+    if not any(stage["sets"] for stage in stages):
+        for name in OF_SETS_ALONE:
+            del recipe[name]
+        scenes = {
+            scene: {name: of for name, of in files.items() if "/" not in name}
+            for scene, files in scenes.items()
+        }
+    return {"recipe": recipe, "scenes": scenes}
 
 
 def build_pretraining(recipe: PretrainRecipe, seed: int) -> tuple[PretrainNetwork, str]:
@@ -164,6 +209,7 @@ def _batches_of(
         parts=ranks * recipe.accumulate,
         layers=recipe.layers if stage.sets else (),
         groups=recipe.groups if stage.sets else None,
+        depth=bool(stage.view or stage.geo or stage.depth),
         heldout_every=recipe.heldout_every,
         finish=partial(finish_batch, recipe, feature_sizes, sampler, seed),
     )

@@ -28,12 +28,13 @@ RANK_SAMPLE = 1024  # feature vectors that the effective rank is measured on
 class TrainingBatch(NamedTuple):
     """A PairBatch, with what the losses of a stage need already looked up.
 
+    depth: None where no loss needs it
     matches: for each layer, which sets the views of each pair share; empty without the set loss
     points: the voxels around each view; None without the Geo loss
     """
 
     images: Tensor
-    depth: Tensor
+    depth: Tensor | None
     K: Tensor
     world_from_camera: Tensor
     view_pairs: Tensor

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from geoset.data.label_batches import SegmentationBatches
 from geoset.data.label_set import LabelledSet
 from geoset.errors import GeosetError
+from geoset.models.encoder import RESNETS
 from geoset.models.initial import load_encoder, load_initial
 from geoset.models.load import load_model, save_model
 from geoset.models.read import BEST_FILE
@@ -71,7 +72,8 @@ def finetune(
         save_weights=save_model,
         resume=resume,
         precision=settings.precision,
-        all_used=True,
+        # Of other backbones some do not use all of themselves for the coarser maps (HRNet).
+        all_used=settings.backbone in RESNETS,
     )
     if stage.snapshots:
         weights = _best_on_validation(out, stage, val, hardware)

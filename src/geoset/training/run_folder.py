@@ -127,7 +127,7 @@ def check_run(run: Path, plan: dict[str, Any], resume: bool) -> bool:
             f"{run} already holds a run. Continue it with --resume, or choose another folder "
             "with --out."
         )
-    difference = _first_difference(json.loads(path.read_text())["plan"], plan)
+    difference = first_difference(json.loads(path.read_text())["plan"], plan)
     if difference:
         name, before, now = difference
         raise GeosetError(
@@ -157,7 +157,7 @@ def describe_run(run: Path, plan: dict[str, Any], device: torch.device) -> None:
     atomic_write(run / "run.json", json.dumps(description, indent=2) + "\n")
 
 
-def _first_difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:
+def first_difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:
     """Return the dotted name and the two values of the first difference, or None."""
     if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         before, now = dict(enumerate(before)), dict(enumerate(now))
@@ -165,7 +165,7 @@ def _first_difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, 
         return (name, before, now) if before != now else None
     for key in before | now:
         inner = f"{name}.{key}" if name else str(key)
-        difference = _first_difference(before.get(key), now.get(key), inner)
+        difference = first_difference(before.get(key), now.get(key), inner)
         if difference:
             return difference
     return None
