@@ -97,7 +97,7 @@ def train(
     plan = plan_run(stages, settings, seed, fabric.world_size, accumulate)
     done = on_first(fabric, lambda: open_run(run, plan, resume, fabric.device, begin_with))
     state = load_checkpoint(checkpoint_path(run, done), model) if done else {}
-    network = fabric.setup_module(compiled(model) if compile else model)
+    network = fabric.setup_module(compiled(model, len(stages)) if compile else model)
     saver = Saver(run, checkpoint_seconds, save_weights, draw)
     _Loop(fabric, network, stages, saver, seed, accumulate, done).run(state, tensorboard)
     return run / FINAL_WEIGHTS
@@ -272,11 +272,13 @@ def _place(stage: Stage, taken: Taken) -> str:
     return f"stage '{stage.name}', step {taken.step + 1} of {stage.steps}"
 
 
-def compiled(model: nn.Module) -> nn.Module:
+def compiled(model: nn.Module, stages: int) -> nn.Module:
     """Return `model` behind torch.compile, which Fabric applies outside of its own wrapper.
 
     The momentum of BatchNorm is a constant of a compiled graph, and the schedule of Pri3D takes ten
-    values: beyond torch's limit of 8 graphs, the network would silently run uncompiled.
+    values in each stage: beyond torch's limit of 8 graphs, the network would silently run
+    uncompiled.
     """
-    torch._dynamo.config.recompile_limit = max(16, torch._dynamo.config.recompile_limit)
+    limit = max(16 * stages, torch._dynamo.config.recompile_limit)
+    torch._dynamo.config.recompile_limit = limit
     return torch.compile(model)
