@@ -1,6 +1,7 @@
 """Batches of pairs, from box rooms: one with holes, one without depth, one of another size."""
 
 import shutil
+import tarfile
 from dataclasses import fields
 
 import numpy as np
@@ -153,6 +154,22 @@ def test_workers_change_nothing(scenes, workers):
     assert len(found) == 7
     for step, batch in zip(range(2, 9), found, strict=True):
         assert_same(batch, batches[step])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_image_is_said_in_one_line(scenes, tmp_path, workers):
+    scene = shutil.copytree(scenes[0].path, tmp_path / "a")
+    frames = scene / "frames.tar"
+    with tarfile.open(frames) as archive, frames.open("r+b") as file:
+        for member in archive:
+            if member.name.endswith(".jpg"):
+                file.seek(member.offset_data)
+                file.write(bytes(member.size))
+    batches = PairBatches([PreparedScene(scene)], 1, SEED)
+    with pytest.raises(GeosetError) as error:
+        next(batches_from(batches, 0, 1, workers=workers))
+    assert str(error.value).startswith(f"{frames}: image of frame ")
+    assert "\n" not in str(error.value)
 
 
 def test_an_epoch_has_every_pair_once_and_no_two_orders_alike(scenes):

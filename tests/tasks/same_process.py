@@ -2,8 +2,7 @@
 
 from torch.utils.data import DataLoader
 
-from geoset.data import pairs
-from geoset.tasks import instance_scores, segmentation_scores
+from geoset.data import loading
 from geoset.tasks.reproduce import run as reproduce_run
 
 
@@ -24,11 +23,10 @@ class SameProcessLoader(DataLoader):
     """Loads in this process. A worker that is started from a thread reports its end to another."""
 
     def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **{**options, "num_workers": 0, "prefetch_factor": None})
+        super().__init__(*arguments, **{**options, "num_workers": 0})
 
 
 def run_in_this_process(patch):
     """Let runs of tables start no processes."""
     patch.setattr(reproduce_run, "IsolatedProcess", SameProcess)
-    for module in (pairs, instance_scores, segmentation_scores):
-        patch.setattr(module, "DataLoader", SameProcessLoader)
+    patch.setattr(loading, "DataLoader", SameProcessLoader)

@@ -104,6 +104,16 @@ def test_nothing_found_and_nothing_there(tmp_path):
     assert "| mean | - | - | - | - | - | - |" in (tmp_path / "b" / "results.md").read_text()
 
 
+def test_an_image_that_a_worker_cannot_read(tmp_path):
+    class Damaged(Shapes):
+        def image(self, i):
+            raise GeosetError(f"image {i}: is damaged")
+
+    with pytest.raises(GeosetError) as error:
+        evaluate(Oracle([]), Damaged(3), tmp_path, hardware=Hardware("cpu", workers=1))
+    assert str(error.value) == "image 0: is damaged"
+
+
 def test_workers_change_nothing(whole, tmp_path):
     evaluate(whole, Shapes(3, seed=1), tmp_path, hardware=Hardware("cpu", workers=2))
     assert results(tmp_path) == results(whole)

@@ -10,7 +10,7 @@ from pathlib import Path
 import dangerous_work
 import pytest
 
-from geoset.tasks.isolated import IsolatedProcess, ProcessDiedError
+from geoset.tasks.isolated import IsolatedPool, IsolatedProcess, ProcessDiedError
 
 
 @pytest.fixture
@@ -88,6 +88,21 @@ def test_a_process_that_died_before_its_work(process):
     assert_ends(pid)
     with pytest.raises(ProcessDiedError, match="SIGKILL"):
         process.call(dangerous_work.who, "b")
+
+
+def test_the_dead_leave_no_files_open():
+    pool = IsolatedPool()
+
+    def open_after_a_death():
+        with pytest.raises(ProcessDiedError):
+            pool.call(dangerous_work.die, "SIGKILL")
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    first = open_after_a_death()
+    assert [open_after_a_death() for _ in range(3)] == [first] * 3
+    assert pool.call(dangerous_work.who, "a")[0] == "a"
+    pool.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) == first
 
 
 def test_it_ends_when_closed(process):

@@ -8,6 +8,7 @@ from patches import CPU, SIZE, Patches
 from geoset import GeosetError, ResUNet
 from geoset.models.load import load_model, save_model
 from geoset.models.segmenter import Segmenter
+from geoset.recipes import Hardware
 from geoset.tasks import segmentation_scores
 from geoset.tasks.segmentation_scores import evaluate, predict, table
 from reference import segmentation as reference
@@ -44,6 +45,16 @@ def test_scores_are_those_of_a_loop(tmp_path, void):
     assert found["protocol"] == ("pri3d" if void else "strict")
     assert found == json.loads((tmp_path / "results.json").read_text())
     assert (tmp_path / "results.md").read_text() == table(found)
+
+
+def test_an_image_that_a_worker_cannot_read(tmp_path):
+    class Damaged(Patches):
+        def image(self, i):
+            raise GeosetError(f"image {i}: is damaged")
+
+    with pytest.raises(GeosetError) as error:
+        evaluate(network(), Damaged(3), tmp_path, hardware=Hardware("cpu", workers=1))
+    assert str(error.value) == "image 0: is damaged"
 
 
 def test_images_are_brought_to_the_size_of_the_training(tmp_path, monkeypatch):

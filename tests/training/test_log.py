@@ -2,6 +2,9 @@ import json
 from collections import deque
 from contextlib import closing
 
+import pytest
+
+from geoset import GeosetError
 from geoset.training.log import RunLog, Step, progress_line, read_log
 
 
@@ -124,3 +127,42 @@ def test_without_a_terminal_the_first_and_last_lines_of_a_stage_are_printed(tmp_
     write(tmp_path, [1, 2, 3, 4])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" | ")[0] for line in lines] == ["view 1/4", "view 4/4"]
+
+
+def refused(file):
+    """The error that a file of the log cannot be written."""
+    return pytest.raises(
+        GeosetError,
+        match=rf"{file}: cannot be written \(.+\)\. Checkpoints are unchanged; make room, then run "
+        "the same command with --resume",
+    )
+
+
+def test_a_full_disk_ends_the_log_and_keeps_its_rows(tmp_path, limit_file_size):
+    """A row has about 100 bytes."""
+    with closing(RunLog(tmp_path, tensorboard=False)) as log:
+        log.write(step(1))
+        limit_file_size(150)
+        with refused("log.jsonl"):
+            log.write(step(2))
+    assert [row["step"] for row in read_log(tmp_path)] == [1]
+
+
+# TensorBoard writes in a thread, which says so itself.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_full_disk_shows_in_tensorboard_when_the_log_is_synced(tmp_path, limit_file_size):
+    """The name of a stage of 400 letters comes once in a row, and in both of its scalars."""
+    with closing(RunLog(tmp_path)) as log:
+        limit_file_size(600)
+        log.write(step(1, stage="view" * 100))
+        with refused("tensorboard"):
+            log.sync()
+    assert len(read_log(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("file", ["log.jsonl", "tensorboard"])
+def test_files_that_cannot_be_opened(tmp_path, file):
+    """A folder is where the log would be, a file where TensorBoard's folder would be."""
+    (tmp_path / "log.jsonl").mkdir() if file == "log.jsonl" else (tmp_path / file).touch()
+    with refused(file):
+        RunLog(tmp_path)

@@ -1,4 +1,5 @@
 import json
+import resource
 
 import pytest
 import torch
@@ -292,6 +293,34 @@ def test_batches_that_end_too_early(tmp_path):
 
     with pytest.raises(GeosetError, match="stage 'first': its batches ended after 3 of 7 steps"):
         toy_train(tmp_path, toy_stages(three))
+
+
+def test_a_full_disk_that_shows_in_the_log(tmp_path, whole, limit_file_size):
+    """It ends the run with the step after, or with the first that is saved."""
+    out = tmp_path / "run"
+    steps = []
+
+    def compute_on_a_full_disk(model, batch, generator):
+        steps.append(batch.step)
+        if batch.step == 2:
+            limit_file_size(400)  # three rows of about 150 bytes
+        return compute(model, batch, generator)
+
+    stages = toy_stages(compute=compute_on_a_full_disk)
+    with pytest.raises(GeosetError, match=r"log\.jsonl: cannot be written \(.*make room, then run"):
+        toy_train(out, stages, checkpoint_seconds=1e9)
+    assert steps == [0, 1, 2, 3]
+    assert [row["step"] for row in read_log(out)] == [1, 2]
+    limit_file_size(resource.RLIM_INFINITY)
+    toy_train(out, resume=True)
+    assert_same_run(out, whole)
+
+
+def test_a_seed_below_zero_leaves_no_run_behind(tmp_path):
+    with pytest.raises(GeosetError) as error:
+        toy_train(tmp_path / "run", seed=-1)
+    assert str(error.value) == "seed is -1, expected 0 or more"
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_stage_without_steps():

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -125,10 +126,10 @@ def test_a_late_process_finds_no_run_of_others(start_together, whole, tmp_path):
     assert_same_run(tmp_path, whole)
 
 
-def refused_run(out, says):
+def refused_run(out, says, batches=toy_run.toy_batches):
     """Write down what this process raises."""
     try:
-        toy_run.slow_run(out, STEPS, 0.0, devices=2, resume=False)
+        toy_run.toy_train(out, toy_run.toy_stages(batches), devices=2)
     except BaseException as error:
         (says / os.environ["RANK"]).write_text(f"{type(error).__name__}: {error}")
         raise
@@ -137,6 +138,25 @@ def refused_run(out, says):
 def test_a_folder_with_a_run_is_refused_by_all_at_once(start_together, whole, tmp_path):
     assert exit_codes(start_together(refused_run, whole, tmp_path)) == [1, 1]
     assert (tmp_path / "0").read_text().startswith(f"GeosetError: {whole} already holds a run.")
+    assert (tmp_path / "1").read_text() == "SystemExit: 1"
+
+
+def batches_on_a_full_disk(first, rank, world):
+    """From step 3 on no file grows beyond 400 bytes, or three rows of the log."""
+    for batch in toy_run.toy_batches(first, rank, world):
+        if batch.step == 2:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (400, resource.RLIM_INFINITY))
+        yield batch
+
+
+@pytest.mark.parametrize("when", ["opened", "written"])
+def test_a_log_that_cannot_be_written_ends_all_at_once(start_together, tmp_path, when):
+    out = tmp_path / "run"
+    if when == "opened":
+        (out / "log.jsonl").mkdir(parents=True)
+    started = start_together(refused_run, out, tmp_path, batches=batches_on_a_full_disk)
+    assert exit_codes(started) == [1, 1]
+    assert (tmp_path / "0").read_text().startswith(f"GeosetError: {out}/log.jsonl: cannot be")
     assert (tmp_path / "1").read_text() == "SystemExit: 1"
 
 

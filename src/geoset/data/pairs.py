@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
+from geoset.data.loading import load
 from geoset.errors import GeosetError
 from geoset.prepare.groups import group_count, read_groups
 from geoset.prepare.scene import PreparedScene, look_up
@@ -266,13 +267,4 @@ def batches_from(
         for step in range(first, last)
         for part in range(each)
     ]
-    return iter(
-        DataLoader(
-            batches,
-            batch_size=None,
-            sampler=elements,
-            num_workers=workers,
-            pin_memory=torch.cuda.is_available(),
-            prefetch_factor=2 if workers else None,
-        )
-    )
+    return load(batches, elements, workers, pin=torch.cuda.is_available())

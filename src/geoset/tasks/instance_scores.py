@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from geoset.data.label_batches import areas_of, shard
 from geoset.data.label_set import LabelledSet
+from geoset.data.loading import load
 from geoset.errors import GeosetError
 from geoset.evaluation.instances import (
     AveragePrecision,
@@ -122,14 +123,9 @@ def _score_shared(
 ) -> Scored:
     _check(detector, data, protocol)
     rules = PROTOCOLS[protocol]
-    loader = DataLoader(
-        _Images(data, rules),
-        batch_size=None,
-        sampler=shard(len(data), fabric.global_rank, fabric.world_size),
-        num_workers=workers,
-        collate_fn=_as_it_is,
-    )
-    looked = _gather(fabric, list(_look(detector.to(fabric.device), loader, rules)))
+    mine = shard(len(data), fabric.global_rank, fabric.world_size)
+    images = load(_Images(data, rules), mine, workers)
+    looked = _gather(fabric, list(_look(detector.to(fabric.device), images, rules)))
     return on_first(fabric, lambda: _score(looked, data, protocol))
 
 
@@ -159,12 +155,8 @@ class _Images(Dataset):
         return image, record, truth_records(i, instances.masks[kept], instances.labels[kept])
 
 
-def _as_it_is(item: Any) -> Any:
-    return item
-
-
-def _look(detector: Detector, loader: DataLoader, rules: InstanceProtocol) -> Iterator[_Looked]:
-    for item in loader:
+def _look(detector: Detector, images: Iterable[Any], rules: InstanceProtocol) -> Iterator[_Looked]:
+    for item in images:
         if item is not None:
             image, record, truth = item
             (found,) = predict(detector, [image], rules.score_threshold)

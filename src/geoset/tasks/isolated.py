@@ -97,7 +97,7 @@ class IsolatedPool:
 
     def __init__(self) -> None:
         self._idle: queue.SimpleQueue[IsolatedProcess] = queue.SimpleQueue()
-        self._started: list[IsolatedProcess] = []
+        self._started: set[IsolatedProcess] = set()
 
     def call(
         self, function: Callable, argument: Any, show: Callable[..., None] = lambda *_: None
@@ -111,8 +111,13 @@ class IsolatedPool:
             process = self._idle.get_nowait()
         except queue.Empty:
             process = IsolatedProcess()
-            self._started.append(process)
-        result = process.call(function, argument, show)  # one that dies does not come back
+            self._started.add(process)
+        try:
+            result = process.call(function, argument, show)
+        except ProcessDiedError:
+            process.close()  # or its pipes and its log stay open for as long as the pool
+            self._started.discard(process)
+            raise
         self._idle.put(process)
         return result
 
@@ -120,8 +125,9 @@ class IsolatedPool:
         """End all processes; they are started again when needed."""
         while not self._idle.empty():
             self._idle.get()
-        while self._started:
-            self._started.pop().close()
+        for process in tuple(self._started):  # in other threads, some may die meanwhile
+            process.close()
+            self._started.discard(process)
 
 
 def serve() -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from geoset.data.label_batches import EvaluationBatches
 from geoset.data.label_set import LabelledSet
+from geoset.data.loading import load
 from geoset.errors import GeosetError
 from geoset.evaluation.segmentation import SegmentationScore, confusion_matrix, score
 from geoset.files import atomic_write
@@ -103,14 +103,10 @@ def score_network(network: Segmenter, data: LabelledSet, hardware: Hardware) -> 
     batches = EvaluationBatches(
         data, BATCH, fabric.global_rank, fabric.world_size, size=network.size
     )
-    loader = DataLoader(
-        batches,
-        batch_size=None,
-        num_workers=hardware.workers,
-        pin_memory=fabric.device.type == "cuda",
-    )
+    on_gpu = fabric.device.type == "cuda"
+    loaded = load(batches, range(len(batches)), hardware.workers, pin=on_gpu)
     network = network.to(fabric.device, memory_format=torch.channels_last)
-    confusion = count_pixels(network, loader)
+    confusion = count_pixels(network, loaded)
     confusion = fabric.all_reduce(confusion, reduce_op="sum").cpu()
     end_processes(fabric)
     rules = PROTOCOLS[_protocol(network)]

@@ -6,6 +6,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,9 +14,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from geoset.errors import GeosetError
 from geoset.training.chance import ChanceWatch
 
-LOG = "log.jsonl"
+LOG, BOARD = "log.jsonl", "tensorboard"
 SECONDS_BETWEEN_LINES = 10.0  # where there is no terminal
 STEPS_IN_A_RATE = 50
 
@@ -46,19 +48,24 @@ class RunLog:
     """Writes each step to the files of a run folder, and shows progress on standard output.
 
     done: steps already taken when the run is resumed; rows after them are cut away.
+
+    Raises:
+        GeosetError: the disk is full, or the folder cannot be written; the methods raise it too.
     """
 
     def __init__(self, run: Path, done: int = 0, tensorboard: bool = True) -> None:
-        path = run / LOG
+        self._run = run
         self._chance = ChanceWatch()
-        for row in _cut_rows_after(path, done):
-            self._chance.see(row["stage"], row)
-        self._file = path.open("a")
+        with _writing(run / LOG):
+            for row in _cut_rows_after(run / LOG, done):
+                self._chance.see(row["stage"], row)
+            self._file = (run / LOG).open("a")
         self._board = None
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(run / "tensorboard"), purge_step=done + 1)
+            with _writing(run / BOARD):
+                self._board = SummaryWriter(str(run / BOARD), purge_step=done + 1)
         console = Console()
         self._live = Live(console=console) if console.is_terminal else None
         self._recent: deque[Step] = deque(maxlen=STEPS_IN_A_RATE)
@@ -70,9 +77,9 @@ class RunLog:
         """Leave the terminal and the files as they should be."""
         if self._live:
             self._live.stop()
-        if self._board:
-            self._board.close()
-        self._file.close()
+        for file in filter(None, (self._board, self._file)):
+            with suppress(OSError):  # of rows that `write` or `sync` have raised for
+                file.close()
 
     def write(self, step: Step) -> None:
         """Add `step` to the log and to TensorBoard, and show it."""
@@ -83,11 +90,13 @@ class RunLog:
         if warning:
             row["warning"] = warning
             print(f"Warning: {warning}", flush=True)
-        self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
+        with _writing(self._run / LOG):
+            self._file.write(json.dumps(row) + "\n")
+            self._file.flush()
         if self._board:
-            for name, value in (step.terms | {"lr": step.lr}).items():
-                self._board.add_scalar(f"{step.stage}/{name}", value, step.step)
+            with _writing(self._run / BOARD):
+                for name, value in (step.terms | {"lr": step.lr}).items():
+                    self._board.add_scalar(f"{step.stage}/{name}", value, step.step)
 
         self._show(step)
 
@@ -107,7 +116,22 @@ class RunLog:
 
     def sync(self) -> None:
         """Make sure that the rows so far are on the disk."""
-        os.fsync(self._file.fileno())
+        with _writing(self._run / LOG):
+            os.fsync(self._file.fileno())
+        if self._board:
+            with _writing(self._run / BOARD):
+                self._board.flush()
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise GeosetError(
+            f"{path}: cannot be written ({error.strerror or error}). Checkpoints are unchanged; "
+            "make room, then run the same command with --resume."
+        ) from error
 
 
 def progress_line(recent: deque[Step]) -> str:

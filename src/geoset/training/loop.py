@@ -116,6 +116,7 @@ class _Loop:
     done: int
     stop: StopSignal = field(default_factory=StopSignal)
     log: RunLog | None = None  # of the first process
+    unlogged: GeosetError | None = None  # why its last steps are not in the log
     stopping: bool = False  # as all processes agree
 
     @property
@@ -127,8 +128,8 @@ class _Loop:
         """Take the steps that are left; `state` is that of the checkpoint, or empty."""
         first_process = self.fabric.is_global_zero
         if self.done < self.total:
-            log = RunLog(self.saver.run, self.done, tensorboard) if first_process else None
-            with stop_signals() as self.stop, closing(log) if log else nullcontext() as self.log:
+            on_first(self.fabric, partial(self._open_log, tensorboard))
+            with stop_signals() as self.stop, closing(self.log) if self.log else nullcontext():
                 self._run_stages(state)
         end_processes(self.fabric)
         if self.done < self.total:
@@ -138,6 +139,9 @@ class _Loop:
                     "Run the same command with --resume to go on."
                 )
             raise SystemExit(128 + (self.stop.received or signal.SIGTERM))
+
+    def _open_log(self, tensorboard: bool) -> None:
+        self.log = RunLog(self.saver.run, self.done, tensorboard)
 
     def _run_stages(self, state: Mapping[str, Any]) -> None:
         if state:
@@ -217,32 +221,34 @@ class _Loop:
 
     def _fetch(self, stage: Stage, taken: Sequence[Taken]) -> bool:
         """Wait for the steps `taken`, check and log them; return whether a checkpoint is due."""
-        due = self.fabric.is_global_zero and self.saver.due()
+        due = self.fabric.is_global_zero and (self.saver.due() or self.unlogged is not None)
         told = self.stop.received is not None
         means, (self.stopping, due) = fetch(self.fabric, taken, told, due)
         for step, terms in zip(taken, means, strict=True):
             if not math.isfinite(terms["loss"]):
                 self._fail(stage, step, terms["loss"])
             self.done += 1
-            if self.log:
+            if self.log and not self.unlogged:
                 self._log_step(stage, step, terms)
         return due
 
     def _log_step(self, stage: Stage, taken: Taken, terms: Mapping[str, float]) -> None:
-        self.log.write(
-            Step(
-                self.done,
-                self.total,
-                stage.name,
-                taken.step + 1,
-                stage.steps,
-                terms,
-                taken.lr,
-                frames=stage.frames_per_batch * self.accumulate * self.fabric.world_size,
-                wait_seconds=sum(seconds_between(*wait) for wait in taken.waits),
-                seconds=seconds_between(taken.waits[0][0], taken.ended),
-            )
+        step = Step(
+            self.done,
+            self.total,
+            stage.name,
+            taken.step + 1,
+            stage.steps,
+            terms,
+            taken.lr,
+            frames=stage.frames_per_batch * self.accumulate * self.fabric.world_size,
+            wait_seconds=sum(seconds_between(*wait) for wait in taken.waits),
+            seconds=seconds_between(taken.waits[0][0], taken.ended),
         )
+        try:
+            self.log.write(step)
+        except GeosetError as error:
+            self.unlogged = error  # raised by the next `_save`, which all processes come to
 
     def _fail(self, stage: Stage, taken: Taken, loss: float) -> None:
         """Raise what is to be said of a loss that is not finite."""
@@ -260,6 +266,8 @@ class _Loop:
             # A step before this one would have shown in this one's loss.
             what = f"{_place(stage, taken)}: it made a weight infinite or NaN"
             raise not_finite(self.saver.run, what, "; ".join(filter(None, taken.batches)))
+        if self.unlogged:
+            raise self.unlogged
         self.log.sync()
         state = {
             "optimizer": optimizer.state_dict(),

@@ -53,8 +53,11 @@ def open_run(
     begin_with: a finished run whose stages are the first of these; they are not taken again
 
     Raises:
-        GeosetError: as `check_run`; `begin_with` is not finished, or begins otherwise.
+        GeosetError: as `check_run`; `begin_with` is not finished, or begins otherwise; the seed is
+            negative.
     """
+    if plan["seed"] < 0:
+        raise GeosetError(f"seed is {plan['seed']}, expected 0 or more")
     done, total = 0, sum(stage["steps"] for stage in plan["stages"])
     if check_run(run, plan, resume):
         _, done = newest_checkpoint(run) or (None, 0)
