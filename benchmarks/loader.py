@@ -53,8 +53,8 @@ def main() -> None:
         height, width = batches[0].images.shape[2:]
         print(
             f"{len(batches.pairs)} pairs at {height}x{width}, one thread, {BATCHES} batches of "
-            f"{BATCH_PAIRS} pairs: {frames / seconds:.0f} frames/s (best of {ROUNDS}); without depth, "
-            f"as a stage of sets alone, {seconds / without_depth:.2f} times as many"
+            f"{BATCH_PAIRS} pairs: {frames / seconds:.0f} frames/s (best of {ROUNDS}); without "
+            f"depth, as a stage of sets alone, {seconds / without_depth:.2f} times as many"
         )
 
         scene = scenes[0]
