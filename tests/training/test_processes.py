@@ -17,6 +17,7 @@ from torch import nn
 from two_processes import exit_codes
 
 from geoset import GeosetError
+from geoset.training import processes
 from geoset.training.log import read_log
 from geoset.training.processes import start_processes
 
@@ -101,6 +102,32 @@ def linear_run(out, accumulate, devices):
         accumulate=accumulate,
         tensorboard=False,
     )
+
+
+class OneOfTwo:
+    """The first of two processes, which notes what it tells the other."""
+
+    is_global_zero, world_size = True, 2
+
+    def __init__(self):
+        self.told = []
+
+    def broadcast(self, what):
+        self.told.append(what)
+        return what
+
+
+@pytest.mark.parametrize("error", [GeosetError("no"), OSError(28, "No space left on device")])
+def test_the_others_are_told_that_the_first_failed(monkeypatch, error):
+    monkeypatch.setattr(processes, "end_processes", lambda fabric: None)
+    fabric = OneOfTwo()
+
+    def fail():
+        raise error
+
+    with pytest.raises(type(error)):
+        processes.on_first(fabric, fail)
+    assert fabric.told == [(None, True)]
 
 
 def test_two_processes_learn_the_same_as_one(start_together, tmp_path):

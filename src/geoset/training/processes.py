@@ -61,13 +61,14 @@ def on_first(fabric: "Fabric", work: Callable[[], T]) -> T:
     """Do `work` on the first process alone, and return its result on all.
 
     Raises:
-        GeosetError: `work` raised it; the other processes end with exit code 1, without a word.
+        GeosetError, OSError: `work` raised it; the other processes end with exit code 1, without a
+            word.
     """
     result, failure = None, None
     if fabric.is_global_zero:
         try:
             result = work()
-        except GeosetError as error:
+        except (GeosetError, OSError) as error:
             failure = error
     result, failed = fabric.broadcast((result, failure is not None))
     if failed:
