@@ -28,6 +28,7 @@ def results_of(**rows):
     [
         (better(5, 1.84, 0.9, True), "+1.8 ± 0.9 (5), better"),
         (better(2, -1.84, 0.9, True), "-1.8 ± 0.9 (2), worse"),
+        (better(2, -0.04, 0.9, False), "+0.0 ± 0.9 (2), open"),
         (better(3, 0.4, 1.2, False), "+0.4 ± 1.2 (3), open"),
         (better(1, 2.5), "+2.5 (1), one seed"),
         (NONE, "no seed in common"),

@@ -106,7 +106,8 @@ def _verdict(better: Mapping[str, Any]) -> str:
 
 def points(better: Mapping[str, Any]) -> str:
     """Return a difference and its margin."""
-    return f"{better['mean']:+.1f}" + margin_text(better)
+    shown = round(better["mean"], 1) + 0.0  # no -0.0
+    return f"{shown:+.1f}" + margin_text(better)
 
 
 def margin_text(cell: Mapping[str, Any]) -> str:
