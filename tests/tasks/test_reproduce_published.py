@@ -98,8 +98,10 @@ def test_every_table(name, data, tmp_path_factory, monkeypatch):
     out = tmp_path_factory.getbasetemp() / "tables"  # runs are shared
     reproduce(name, out, data, SETTINGS, console=QUIET)
     rows = json.loads((out / f"table-{name}.json").read_text())["rows"]
+    one_network = [column.task.backbone == "resnet50" for column in TABLES[name].columns]
     for row, cells in rows.items():
-        assert all(len(cell["seeds"]) == (row != "imagenet") for cell in cells), row
+        expected = [row != "imagenet" and first for first in one_network]
+        assert [len(cell["seeds"]) for cell in cells] == expected, row
     assert name not in PAGES or (out / f"table-{name}.html").is_file()
 
 
