@@ -38,6 +38,7 @@ def main(report: Path) -> None:
     )
     ended = said[-1].strip("= \n")
     durations = "".join(line for line in said if "s call" in line)
+    skipped = "".join(line for line in said if line.startswith("SKIPPED"))  # and why
     report.write_text(
         f"""# Last full run
 
@@ -49,7 +50,7 @@ Python {platform.python_version()}, torch {torch.__version__}, {os.cpu_count()} 
 {ended} ({tests:.0f} s in all)
 
 ```text
-{durations}```
+{skipped}{durations}```
 
 ## Demo
 
