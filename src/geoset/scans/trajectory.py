@@ -106,11 +106,17 @@ def is_full_rate(times: np.ndarray) -> bool:
     return len(times) >= SHORTEST_VIDEO and bool(np.mean((steps > 0) & (steps <= FULL_RATE)) >= 0.9)
 
 
+def motion(world_from_camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far the camera of each pose (N,4,4) moves, in metres, and turns, in degrees, to
+    that of the next, (N-1,) each.
+    """
+    metres = np.linalg.norm(np.diff(world_from_camera[:, :3, 3], axis=0), axis=1)
+    rotations = world_from_camera[:, :3, :3]
+    cosine = (np.einsum("nij,nij->n", rotations[:-1], rotations[1:]) - 1) / 2
+    return metres, np.degrees(np.arccos(cosine.clip(-1, 1)))
+
+
 def _hardly_moves(frames: list[Frame]) -> bool:
     """Tell whether the camera moves and turns from frame to frame (two or more) as in a video."""
-    poses = np.stack([frame.world_from_camera for frame in frames])
-    metres = np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1)
-    rotations = poses[:, :3, :3]
-    cosine = (np.einsum("nij,nij->n", rotations[:-1], rotations[1:]) - 1) / 2
-    degrees = np.degrees(np.arccos(cosine.clip(-1, 1)))
+    metres, degrees = motion(np.stack([frame.world_from_camera for frame in frames]))
     return bool(np.median(metres) <= MOST_METRES and np.median(degrees) <= MOST_DEGREES)

@@ -13,6 +13,7 @@ from geoset.geometry.camera import Camera
 from geoset.prepare.run import FULL_RATE_STEP
 from geoset.scans.detect import open_scan
 from geoset.scans.scan import FrameError, Scan, count_reasons
+from geoset.scans.trajectory import motion
 
 SAMPLED_FRAMES = 50  # whose depth is read for statistics
 LISTED = 20  # scans that cannot be used, notes
@@ -155,12 +156,8 @@ def _depth_statistics(scan: Scan) -> dict[str, str]:
 
 def _pose_statistics(scan: Scan) -> dict[str, str]:
     poses = np.stack([frame.world_from_camera for frame in scan.frames])
-    position = poses[:, :3, 3]
-    extent = np.ptp(position, axis=0)
-    step = np.linalg.norm(np.diff(position, axis=0), axis=1)
-    relative = np.einsum("nji,njk->nik", poses[:-1, :3, :3], poses[1:, :3, :3])
-    cosine = (np.trace(relative, axis1=1, axis2=2) - 1) / 2
-    turn = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    extent = np.ptp(poses[:, :3, 3], axis=0)
+    step, turn = motion(poses)
     statistics = {"camera walk": " x ".join(f"{e:.1f}" for e in extent) + " m"}
     if len(step):
         statistics["between frames"] = (
