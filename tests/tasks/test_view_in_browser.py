@@ -37,7 +37,7 @@ def opened(tmp_path_factory):
 
     session = Session(scenes, folder / "labels", feature_colors)
     window = window_module.Window(session, "localhost", 8492)
-    seen_from = SimpleNamespace(position=np.full(3, np.nan))
+    seen_from = SimpleNamespace(position=np.full(3, np.nan), wxyz=np.ones(4))
 
     async def note(camera):
         seen_from.__dict__.update(position=camera.position, wxyz=camera.wxyz, fov=camera.fov)
@@ -48,7 +48,7 @@ def opened(tmp_path_factory):
     window.server.on_client_connect(listen)
     try:
         with Browser(f"http://localhost:{window.port}/{COARSE}", folder / "profile") as page:
-            until(lambda: stands_at(seen_from, session.overview()[0]), "the view from afar")
+            until(lambda: looks_from_afar(seen_from, session), "the view from afar")
             yield SimpleNamespace(
                 window=window, session=session, page=page, seen_from=seen_from, computed=computed
             )
@@ -57,8 +57,24 @@ def opened(tmp_path_factory):
         window.stop()
 
 
-def stands_at(camera, place):
-    return np.allclose(camera.position, place, atol=1e-3)
+def looks(camera, place, along):
+    """Whether a camera is at a place (3,) and looks along a direction (3,).
+
+    Both are asked for: what viser says of a page that has just come holds the place where the page
+    was sent and the direction that it had before.
+    """
+    ahead = window_module.SO3(camera.wxyz).as_matrix()[:, 2]
+    return np.allclose([camera.position, ahead], [place, along], atol=1e-3)
+
+
+def looks_from_afar(camera, session):
+    place, middle = session.overview()
+    return looks(camera, place, (middle - place) / np.linalg.norm(middle - place))
+
+
+def looks_through_frame(camera, session, i):
+    pose = session.scene.world_from_camera(i)
+    return looks(camera, pose[:3, 3], pose[:3, 2])
 
 
 def on_screen(point, opened):
@@ -99,11 +115,10 @@ def test_a_click_on_a_camera_looks_through_it(opened):
     places = [on_screen(middle_of_picture(i, session), opened) for i in range(len(session.scene))]
     apart = np.linalg.norm(np.subtract.outer(places, places).diagonal(axis1=1, axis2=3), axis=2)
     alone = int(np.partition(apart, 1)[:, 1].argmax())  # the one that no other is before
-    place = session.scene.world_from_camera(alone)[:3, 3]
 
     def looks_through():
         opened.page.click_scene(*places[alone])  # again, until the cameras are there
-        return stands_at(opened.seen_from, place)
+        return looks_through_frame(opened.seen_from, session, alone)
 
     until(looks_through, f"the view of frame {alone}")
     assert opened.window.frame.value == alone
@@ -115,8 +130,7 @@ def test_names_by_clicks_undo_and_export(opened):
     window.frame.value = 2
     page.click("Frame")
     page.click("Look through it")
-    place = session.scene.world_from_camera(2)[:3, 3]
-    until(lambda: stands_at(opened.seen_from, place), "the view of frame 2")
+    until(lambda: looks_through_frame(opened.seen_from, session, 2), "the view of frame 2")
     page.click("Names")
     (one, first), (two, second) = list(clear_places(session.scene, 2).items())[:2]
     given = session.names.given
@@ -145,7 +159,7 @@ def test_choice_of_scene_and_of_colours(opened):
     page.click("Surface")
     page.click(session.scene.name)
     page.click("b")
-    until(lambda: stands_at(opened.seen_from, session.overview()[0]), "the other scene from afar")
+    until(lambda: looks_from_afar(opened.seen_from, session), "the other scene from afar")
     assert session.scene.name == "b"
 
     def seen():
