@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from geoset.prepare.run import prepare_scene
 from geoset.prepare.scene import PreparedScene
@@ -127,3 +128,13 @@ def test_a_scene_without_depth_or_pairs(as_they_are, tmp_path):
     prepare_scene(scan, tmp_path / "out", PrepareSettings(image_size=(96, 128)))
     sheet = figures.scene_sheet(PreparedScene(tmp_path / "out/room"))
     assert sheet.size == (3 * (128 + 4) + 4, 96 + 18 + 4 + 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.png", "PNG"), ("a.jpg", "JPEG"), ("a.JPEG", "JPEG"), ("a", "PNG")]
+)
+def test_a_picture_is_saved_as_its_name_says(tmp_path, name, kind):
+    figures.save_picture(Image.new("RGB", (4, 3)), tmp_path / "new" / name)
+    with Image.open(tmp_path / "new" / name) as saved:
+        assert (saved.format, saved.size) == (kind, (4, 3))
+    assert len(list((tmp_path / "new").iterdir())) == 1

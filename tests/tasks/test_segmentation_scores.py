@@ -124,8 +124,8 @@ def test_table(tmp_path):
         "Segmentation of rooms val, protocol pri3d: 2 images at 240x320, pixel accuracy 80.0. "
         "In %:\n\n"
         "| class | IoU | of the truth | of the predictions |\n"
-        "|---|---|---|---|\n"
-        "| mean | 41.7 | | |\n"
+        "| --- | ---: | ---: | ---: |\n"
+        "| mean | 41.7 |  |  |\n"
         "| wall | 75.0 | 60.0 | 80.0 |\n"
         "| floor | 50.0 | 40.0 | 20.0 |\n"
         "| lamp | 0.0 | 0.0 | 0.0 |\n\n"
@@ -133,7 +133,7 @@ def test_table(tmp_path):
     )
     assert table(found) == expected
     found |= {"protocol": "strict", "iou": {"wall": 0.75, "floor": 0.5}, "mean_iou": None}
-    assert "| mean | - | | |" in table(found)
+    assert "| mean | - |  |  |" in table(found)
     assert "| lamp | - | 0.0 | 0.0 |" in table(found)
     assert table(found).endswith("in the mean left out: lamp.\n")
 

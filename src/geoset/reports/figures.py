@@ -1,10 +1,12 @@
 """Pictures of prepared scenes: sets in stable colours, depth, coverage, pairs (Fig. 3)."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from geoset.files import atomic_path
 from geoset.prepare.scene import PreparedScene
 from geoset.spacing import evenly_spaced
 
@@ -154,3 +156,10 @@ def paint_features(maps: Sequence[np.ndarray], size: tuple[int, int]) -> list[np
         small = Image.fromarray(np.round(part * 255).astype(np.uint8))
         pictures.append(np.asarray(small.resize(size[::-1], Image.Resampling.BILINEAR)))
     return pictures
+
+
+def save_picture(picture: Image.Image, path: str | Path) -> None:
+    """Write a picture, all or nothing: JPEG where the name says so, otherwise PNG."""
+    kind = "JPEG" if Path(path).suffix.lower() in (".jpg", ".jpeg") else "PNG"
+    with atomic_path(path) as temporary:
+        picture.save(temporary, format=kind)

@@ -15,13 +15,14 @@ from geoset.data.label_resize import resized
 from geoset.data.label_set import LabelSource
 from geoset.data.labelled import open_labelled
 from geoset.errors import GeosetError
-from geoset.files import atomic_path, atomic_write
+from geoset.files import atomic_write
 from geoset.models.detector import Detector
 from geoset.models.load import load_model, network_config
 from geoset.models.read import weights_of
 from geoset.models.segmenter import Segmenter
 from geoset.recipes import DataSettings, Hardware, InstanceSettings, SegmentationSettings
 from geoset.reports.class_colors import class_colors, paint_labels
+from geoset.reports.figures import save_picture
 from geoset.reports.predictions import draw_instances
 from geoset.scans.decode import read_color
 from geoset.scans.splits import Split
@@ -171,12 +172,13 @@ def predict_images(
             continue
         if isinstance(network, Segmenter):
             (labels,) = segmentation_scores.predict(network, [image])
-            _save(out / f"{path.stem}.labels.png", (labels + 1).astype(np.uint16))
+            numbers = Image.fromarray((labels + 1).astype(np.uint16))
+            save_picture(numbers, out / f"{path.stem}.labels.png")
             overlay = paint_labels(labels, colors, image)
         else:
             (found,) = instance_scores.predict(network, [image], score_threshold)
             overlay = _save_instances(out / path.stem, image, found, network.classes)
-        _save(out / f"{path.stem}.overlay.jpg", overlay)
+        save_picture(Image.fromarray(overlay), out / f"{path.stem}.overlay.jpg")
     if len(unreadable) == len(paths):
         raise GeosetError(f"no image can be read: {'; '.join(unreadable)}")
     say(f"{len(paths) - len(unreadable)} images: {out}")
@@ -191,7 +193,7 @@ def _save_instances(
     numbers = np.zeros(image.shape[:2], np.uint16)
     for k in np.argsort(found.scores):
         numbers[found.masks[k]] = k + 1
-    _save(stem.with_name(f"{stem.name}.instances.png"), numbers)
+    save_picture(Image.fromarray(numbers), stem.with_name(f"{stem.name}.instances.png"))
     things = [
         {"class": classes[label], "score": round(float(score), 4), "box": box.round(1).tolist()}
         for label, score, box in zip(found.labels, found.scores, found.boxes, strict=True)
@@ -200,12 +202,6 @@ def _save_instances(
     return draw_instances(
         image, found.labels, classes, boxes=found.boxes, masks=found.masks, scores=found.scores
     )
-
-
-def _save(path: Path, picture: np.ndarray) -> None:
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        kind = "PNG" if path.suffix == ".png" else "JPEG"
-        Image.fromarray(picture).save(stream, kind)
 
 
 def _images(paths: Sequence[Path]) -> list[Path]:

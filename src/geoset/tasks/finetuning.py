@@ -92,8 +92,3 @@ def keep_best(out: Path, files: Mapping[int, Path], what: str, scores: Mapping[i
     """Write the scores of snapshots by step, and copy the best, the first of equals."""
     atomic_write(out / VALIDATION, json.dumps({what: scores}, indent=2) + "\n")
     atomic_write(out / BEST_FILE, files[max(scores, key=scores.__getitem__)].read_bytes())
-
-
-def percent(value: float | None) -> str:
-    """Return a share in per cent; a dash where there is none."""
-    return "-" if value is None else f"{100 * value:.1f}"

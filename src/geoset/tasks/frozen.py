@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 import geoset
 from geoset.data.label_set import LabelledSet
 from geoset.errors import GeosetError
 from geoset.evaluation.correspondence import ANGLES, PIXELS
-from geoset.files import atomic_path, atomic_write
+from geoset.files import atomic_write
 from geoset.models.dense import DenseNetwork
 from geoset.models.detector import Detector
 from geoset.models.initial import load_initial
@@ -22,6 +21,7 @@ from geoset.models.load import load_model
 from geoset.models.network import build_network
 from geoset.prepare.data_set import find_scenes
 from geoset.prepare.scene import PreparedScene
+from geoset.reports.figures import save_picture
 from geoset.reports.predictions import segmentation_sheet
 from geoset.spacing import evenly_spaced
 from geoset.tasks.correspondence import chosen_frames, true_matches
@@ -185,7 +185,7 @@ def _match(
         drawn = {name: rows[name][1] for name in networks}
         pictures = draw_scene(matches, {name: found[name] for name in drawn}, drawn)
         for kind, picture in pictures.items():
-            _save(picture, drawn_to / f"{scene.name}-{kind}.png")
+            save_picture(picture, drawn_to / f"{scene.name}-{kind}.png")
     return recalls(matches, found)
 
 
@@ -247,7 +247,7 @@ def _probe(
     methods = {
         name: list(linear[name](stack_images(images, test.name)).numpy()) for name in networks
     }
-    _save(segmentation_sheet(images, truth, methods, names), out / "segmentation.png")
+    save_picture(segmentation_sheet(images, truth, methods, names), out / "segmentation.png")
     return {
         "train": f"{train.name}, {len(train)} images",
         "test": f"{test.name}, {len(test)} images",
@@ -268,8 +268,3 @@ def _probe(
 def _estimate(networks: Mapping[str, nn.Module], images: Tensor) -> None:
     for network in networks.values():
         estimate_batchnorm(network, images)
-
-
-def _save(picture: Image.Image, path: Path) -> None:
-    with atomic_path(path) as temporary:
-        picture.save(temporary, format="PNG")

@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from geoset.reports.tables import markdown_table, percent
+
 MATCH_NOTE = (
     "A match: a pixel of one frame, and where depth and pose say that its point is in another "
     "(differences in depth up to 5 cm). Found: the nearest feature by cosine among all cells of "
@@ -56,17 +58,17 @@ def _match_table(angles: Sequence[int], of_scene: Mapping[str, Any]) -> str:
     ]
     counts = zip(of_scene["matches"], of_scene["pairs"], strict=True)
     rows.append(["matches (pairs of frames)", "", *(f"{n} ({pairs})" for n, pairs in counts)])
-    return _table(["features", "these frames", *bins, "all"], rows)
+    return markdown_table(["features", "these frames", *bins, "all"], rows)
 
 
 def _shares(shares: Sequence[float | None]) -> str:
-    return " / ".join("-" if share is None else f"{100 * share:.1f}" for share in shares)
+    return " / ".join(map(percent, shares))
 
 
 def _probe_table(rows: Mapping[str, Any]) -> str:
     probes, keys = ("linear", "neighbours"), ("miou", "pixel_accuracy")
     lines = [
-        [name, *(_percent(row.get(probe, {}).get(key)) for probe in probes for key in keys)]
+        [name, *(percent(row.get(probe, {}).get(key)) for probe in probes for key in keys)]
         for name, row in rows.items()
     ]
     headings = [
@@ -75,13 +77,4 @@ def _probe_table(rows: Mapping[str, Any]) -> str:
         "20 neighbours, mIoU",
         "20 neighbours, accuracy",
     ]
-    return _table(["features", *headings], lines)
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *["---:"] * (len(headings) - 1)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [headings, rule, *rows])
+    return markdown_table(["features", *headings], lines)

@@ -12,13 +12,13 @@ from rich.table import Table
 
 from geoset.errors import GeosetError
 from geoset.evaluation.groups import GroupScore, score_groups
-from geoset.files import atomic_path
 from geoset.prepare.data_set import open_scenes, refresh_indexes
 from geoset.prepare.descriptors import SeenSets, see_sets
 from geoset.prepare.groups import check_free, write_grouping
 from geoset.prepare.scene import PreparedScene
 from geoset.prepare.storage import is_url
 from geoset.recipes import GroupSettings
+from geoset.reports.figures import save_picture
 from geoset.tasks.each_scene import each_scene
 from geoset.tasks.group_by import Grouping, by_features, by_file, by_geometry, by_layer
 from geoset.tasks.group_picture import draw_groups
@@ -88,8 +88,7 @@ def group(
     beside = "." if is_url(prepared[0]) else prepared[0]
     picture = out or Path(beside, f"groups-{name}.png")
     sheet = draw_groups(scenes, seen, grouping, settings.layer, settings.seed)
-    with atomic_path(picture) as temporary:
-        sheet.save(temporary, format="PNG")
+    save_picture(sheet, picture)
     for line in [*grouping.notes, _counts(seen, grouping, name), f"picture: {picture}"]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if scores:

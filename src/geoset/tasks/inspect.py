@@ -4,16 +4,15 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 from geoset.errors import GeosetError
-from geoset.files import atomic_path, digest
+from geoset.files import digest
 from geoset.prepare.data_set import find_scenes, open_scenes
 from geoset.prepare.scene import PreparedScene
 from geoset.prepare.storage import is_url, open_folder
-from geoset.reports.figures import scene_sheet
+from geoset.reports.figures import save_picture, scene_sheet
 from geoset.scans.detect import FoundScans, find_scans, open_scan
 from geoset.scans.scan import count_reasons
 from geoset.tasks.attempt import FINISHED, Outcome
@@ -130,9 +129,3 @@ def _inspect_prepared(path: str | Path, out: Path | None, frames: int, console: 
     for note in info["notes"]:
         _say(console, f"note: {note}")
     return out
-
-
-def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write a PNG, all or nothing."""
-    with atomic_path(path) as temporary:
-        picture.save(temporary, format="PNG")

@@ -30,7 +30,7 @@ from geoset.models.load import load_model
 from geoset.models.read import weights_of
 from geoset.recipes import Hardware
 from geoset.recipes.instances import PROTOCOLS, InstanceProtocol
-from geoset.tasks.finetuning import percent
+from geoset.reports.tables import markdown_table, percent
 from geoset.tasks.running import start_evaluation
 from geoset.training.processes import end_processes, on_first
 
@@ -220,12 +220,14 @@ def table(results: Mapping[str, Any]) -> str:
         f"{results['images']} images, {results['instances']} instances, "
         f"{results['detections']} detections. In %:",
         "",
-        "| | box AP | AP50 | AP75 | mask AP | AP50 | AP75 |",
-        "|---|---|---|---|---|---|---|",
+        markdown_table(
+            ["", "box AP", "AP50", "AP75", "mask AP", "AP50", "AP75"],
+            [
+                [name, *(percent(value) for kind in kinds for value in kind.values())]
+                for name, kinds in rows.items()
+            ],
+        ),
     ]
-    for name, kinds in rows.items():
-        cells = [percent(value) for kind in kinds for value in kind.values()]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
     absent = results["boxes"]["absent"]
     if absent:
         lines += ["", f"Without instances, and left out of the mean: {', '.join(absent)}."]

@@ -21,7 +21,7 @@ from geoset.models.read import weights_of
 from geoset.models.segmenter import Segmenter
 from geoset.recipes import Hardware
 from geoset.recipes.segmentation import PROTOCOLS
-from geoset.tasks.finetuning import percent
+from geoset.reports.tables import markdown_table, percent
 from geoset.tasks.running import start_evaluation
 from geoset.training.processes import end_processes, on_first
 
@@ -132,20 +132,18 @@ def count_pixels(network: Segmenter, batches: Iterable[tuple[Tensor, Tensor]]) -
 def table(results: Mapping[str, Any]) -> str:
     """Return the results of `evaluate` as Markdown, in per cent."""
     size = "x".join(map(str, results["size"])) if results["size"] else "their own size"
+    confusion = np.array(results["confusion"])
+    total = max(1, confusion.sum())
+    rows = [["mean", percent(results["mean_iou"]), "", ""]]
+    for k, name in enumerate(results["classes"]):
+        truth, predicted = confusion[k].sum() / total, confusion[:, k].sum() / total
+        rows.append([name, *map(percent, (results["iou"].get(name), truth, predicted))])
     lines = [
         f"Segmentation of {results['data']}, protocol {results['protocol']}: {results['images']} "
         f"images at {size}, pixel accuracy {100 * results['pixel_accuracy']:.1f}. In %:",
         "",
-        "| class | IoU | of the truth | of the predictions |",
-        "|---|---|---|---|",
-        f"| mean | {percent(results['mean_iou'])} | | |",
+        markdown_table(["class", "IoU", "of the truth", "of the predictions"], rows),
     ]
-    confusion = np.array(results["confusion"])
-    total = max(1, confusion.sum())
-    for k, name in enumerate(results["classes"]):
-        truth, predicted = confusion[k].sum() / total, confusion[:, k].sum() / total
-        iou = percent(results["iou"].get(name))
-        lines.append(f"| {name} | {iou} | {percent(truth)} | {percent(predicted)} |")
     if results["absent"]:
         how = "an IoU of 0" if PROTOCOLS[results["protocol"]].absent_as_zero else "left out"
         absent = ", ".join(results["absent"])

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from geoset.errors import GeosetError
-from geoset.files import atomic_path, atomic_write, digest
+from geoset.files import atomic_write, digest
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import TABLES
 from geoset.reports import page
 from geoset.reports.charts import training_curves
+from geoset.reports.figures import save_picture
 from geoset.tasks.reproduce.charts import charts
 from geoset.tasks.reproduce.data import Sources
 from geoset.tasks.reproduce.jobs import Score
@@ -111,8 +112,7 @@ def _pictures(
         return [("Pictures", [page.text(f"{NO_PICTURES}: {error}")])]
     for kind, (heading, caption) in CAPTIONS.items():
         if drawn[kind]:
-            with atomic_path(out / f"table-{name}-{kind}.png") as temporary:
-                drawn[kind].save(temporary, format="PNG")
+            save_picture(drawn[kind], out / f"table-{name}-{kind}.png")
             shown.append((heading, [page.picture(drawn[kind], caption)]))
     return shown
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geoset.recipes.tables import TABLES
+from geoset.reports.tables import markdown_table
 from geoset.tasks.reproduce.cells import summary
 from geoset.tasks.reproduce.compute import compute_of, fairness, preparing_text, ratios
 from geoset.tasks.reproduce.words import (
@@ -224,7 +225,6 @@ def _block(block: Block) -> str:
     if isinstance(block, Literal):
         return f"```text\n{block.text}\n```"
     if isinstance(block, Rows):
-        head = [block.headings, ["---", *["---:"] * (len(block.headings) - 1)]]
-        table = "\n".join(f"| {' | '.join(row)} |" for row in [*head, *block.rows])
+        table = markdown_table(block.headings, block.rows)
         return f"{block.folded}:\n\n{table}" if block.folded else table
     return block
