@@ -374,13 +374,31 @@ def test_a_scan_that_changed_is_prepared_again(tmp_path):
     assert PreparedScene(tmp_path / "out/room").frame_ids == ["000000", "000001", "000002"]
 
 
-def test_a_scan_whose_frames_are_gone_keeps_what_was_prepared(tmp_path):
+def remove_images(scan):
+    shutil.rmtree(scan / "color")
+
+
+def spoil_images(scan):
+    for file in (scan / "color").iterdir():
+        file.write_bytes(file.read_bytes()[:100])
+
+
+def turn_away(scan):
+    """To where no surface is."""
+    for file in (scan / "pose").iterdir():
+        np.savetxt(file, np.diag([1, 1, 1, 1]) + np.eye(4, k=3) * 1000)
+
+
+@pytest.mark.parametrize("change", [remove_images, spoil_images, turn_away])
+def test_a_scan_that_is_of_no_use_any_more_keeps_what_was_prepared(tmp_path, change):
     scan = write_box_room(tmp_path / "room")
     prepare_scene(scan, tmp_path / "out", SETTINGS)
-    shutil.rmtree(scan / "color")
+    folder = tmp_path / "out/room"
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    change(scan)
     with pytest.raises(GeosetError, match=r"What was prepared of it before is kept$"):
         prepare_scene(scan, tmp_path / "out", SETTINGS)
-    assert PreparedScene(tmp_path / "out/room").image(0).shape[0] == CAMERA.height
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_never_into_the_scan_itself(tmp_path):

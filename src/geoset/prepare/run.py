@@ -48,7 +48,8 @@ def prepare_scene(
 ) -> SceneReport:
     """Prepare one scan into the folder `out`/<scan name>; do nothing if that is finished.
 
-    A finished scene that is outdated is prepared again.
+    A finished scene that is outdated is prepared again; it is kept if the scan turns out to be of
+    no use.
 
     Raises:
         GeosetError: the scan cannot be used, or `out` holds it prepared with other settings.
@@ -65,24 +66,17 @@ def prepare_scene(
         else:
             return SceneReport(folder.name, "finished before", info=info)
     fingerprint = scan_fingerprint(scan_path)  # before reading: what changes meanwhile is noticed
-    scan = _open(scan_path, folder)
-    (folder / "scene.json").unlink(missing_ok=True)
     for leftovers in (folder, folder / "sets"):
         remove_partial(leftovers)
-    info = _prepare(scan, folder, settings, progress)
-    info["settings"], info["scan"]["fingerprint"] = wanted, fingerprint
-    atomic_write(folder / "scene.json", json.dumps(info, indent=1, sort_keys=True))
-    return SceneReport(folder.name, "prepared", info=info)
-
-
-def _open(scan_path: Path, folder: Path) -> Scan:
-    """Open a scan; of one whose frames are gone, what was prepared of it before is kept."""
     try:
-        return open_scan(scan_path)
+        info = _prepare(open_scan(scan_path), folder, settings, progress)
     except GeosetError as error:
         if (folder / "scene.json").is_file():
             raise GeosetError(f"{error}. What was prepared of it before is kept") from error
         raise
+    info["settings"], info["scan"]["fingerprint"] = wanted, fingerprint
+    atomic_write(folder / "scene.json", json.dumps(info, indent=1, sort_keys=True))
+    return SceneReport(folder.name, "prepared", info=info)
 
 
 def _prepare(scan: Scan, folder: Path, settings: PrepareSettings, progress: Progress) -> dict:
@@ -93,16 +87,19 @@ def _prepare(scan: Scan, folder: Path, settings: PrepareSettings, progress: Prog
     progress("sets", 0, 1)
     sets = oversegment(surface.vertices, surface.faces, settings.threshold, settings.min_vertices)
     views = _views(frames, surface, settings, rejected, progress)
-    stored = store_views(folder / "frames.tar", views, surface)
-    if not stored.frames:
-        reasons = "; ".join(f"{n} x {why}" for why, n in count_reasons(rejected).items())
-        raise GeosetError(
-            f"{scan.path}: no frame is left ({reasons}). See what it holds with: "
-            f"geoset inspect {scan.path}"
-        )
-    progress("pairs", 0, 1)
-    pairs, of_pairs = choose_pairs(stored.cells, stored.depths, settings)
-    progress("storing", 0, 1)
+    with atomic_path(folder / "frames.tar") as temporary:
+        stored = store_views(temporary, views, surface)
+        if not stored.frames:
+            reasons = "; ".join(f"{n} x {why}" for why, n in count_reasons(rejected).items())
+            raise GeosetError(
+                f"{scan.path}: no frame is left ({reasons}). See what it holds with: "
+                f"geoset inspect {scan.path}"
+            )
+        progress("pairs", 0, 1)
+        pairs, of_pairs = choose_pairs(stored.cells, stored.depths, settings)
+        progress("storing", 0, 1)
+        # Last of all: until here, the folder is the scene that it was before.
+        (folder / "scene.json").unlink(missing_ok=True)
     files = _store_arrays(folder, surface, stored.vertex_colors(), pairs)
     stamp = files["surface.ply"]["sha256"]
     made_by = {"threshold": settings.threshold, "min_vertices": settings.min_vertices}

@@ -9,7 +9,6 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from geoset.files import atomic_path
 from geoset.prepare import codec
 from geoset.prepare.pairs import surface_cells
 from geoset.prepare.residual import DepthThumbnail, depth_thumbnail
@@ -50,7 +49,7 @@ def store_views(tar_path: Path, views: Iterator[tuple[str, View]], surface: Surf
     record = StoredViews(len(surface.vertices))
     cell_of_vertex = surface_cells(surface.vertices)
     cell_count = int(cell_of_vertex.max()) + 1
-    with atomic_path(tar_path) as temporary, tarfile.open(temporary, "w") as tar:
+    with tarfile.open(tar_path, "w") as tar:
         for index, (name, view) in enumerate(views):
             parts = {"image": codec.encode_image(view.image)}
             if view.depth is not None:
