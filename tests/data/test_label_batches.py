@@ -245,6 +245,20 @@ def test_small_instances_and_empty_images_are_left_out():
     assert kept == {0: [1], 1: [1], 2: [1, 3]}
 
 
+def test_who_watches_sees_all_images_and_changes_nothing():
+    source = Numbered(3, things={i: two_squares(i) for i in range(3)})
+    seen = []
+
+    def watch(areas):
+        for of_image in areas:
+            seen.append(of_image.tolist())
+            yield of_image
+
+    batches = InstanceBatches(source, 3, seed=0, min_pixels=5, watch=watch)
+    assert seen == [[6, 4], [6, 5], [6, 6]]
+    assert batches.dropped == InstanceBatches(source, 3, seed=0, min_pixels=5).dropped
+
+
 def test_pixels_are_counted_at_the_size_of_the_label_image():
     large = two_squares(0)._replace(areas=np.array([5, 50]))
     batches = InstanceBatches(Numbered(1, things={0: large}), 1, seed=0, min_pixels=6)

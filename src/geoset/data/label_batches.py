@@ -1,9 +1,9 @@
 """Labelled images in, batches for training and for evaluation out."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ AUGMENTATION = 1  # sets these random numbers apart from those of the order
 
 Augmentation = Literal["none", "flip_blur"]
 Target = dict[str, Tensor]
+T = TypeVar("T")
 
 
 class LabelBatches(Dataset):
@@ -158,6 +159,7 @@ class InstanceBatches(LabelBatches):
 
     flip: mirror half of the images, drawn from (seed, step, position)
     min_pixels: instances of fewer pixels in the label image are left out
+    watch: is given what comes of all images, read once at the start, and passes it on
     dropped: how many instances and images are left out, by reason; an image without an instance is
 
     Raises:
@@ -174,6 +176,7 @@ class InstanceBatches(LabelBatches):
         parts: int = 1,
         flip: bool = True,
         min_pixels: int = 1,
+        watch: Callable[[Iterator[T]], Iterable[T]] = iter,
     ) -> None:
         super().__init__(labelled, batch, seed, parts=parts)
         if not labelled.instance_classes:
@@ -183,9 +186,8 @@ class InstanceBatches(LabelBatches):
             )
         self.flip, self.min_pixels = flip, max(1, min_pixels)
         with ThreadPoolExecutor() as threads:
-            areas = list(
-                threads.map(lambda i: areas_of(labelled.instances(i)), self.images.tolist())
-            )
+            count = threads.map(lambda i: areas_of(labelled.instances(i)), self.images.tolist())
+            areas = list(watch(count))
         small = [np.count_nonzero(of_image < self.min_pixels) for of_image in areas]
         left = np.array([len(of_image) for of_image in areas]) > small
         self.images = self.images[left]
@@ -237,8 +239,9 @@ def boxes_of(masks: Tensor) -> Tensor:
 def areas_of(instances: Instances) -> np.ndarray:
     """Return (K,) the pixels of each instance in its label image; 0 where the image has none."""
     masks, _, areas = instances
-    pixels = np.count_nonzero(masks, axis=(1, 2))
-    return pixels if areas is None else np.where(pixels > 0, areas, 0)
+    if areas is None:
+        return np.count_nonzero(masks, axis=(1, 2))
+    return np.where(masks.any(axis=(1, 2)), areas, 0)
 
 
 def _to_tensor(image: np.ndarray) -> Tensor:

@@ -110,10 +110,8 @@ class LabelledFiles:
                 f"{file.instances}: is {numbers.shape[1]}x{numbers.shape[0]}, its label image "
                 f"{ids.shape[1]}x{ids.shape[0]}, expected one size; write both anew from one source"
             )
-        found = instances_from(self.instance_class_of_id[ids], numbers)
-        rows, columns = _nearest(file.instances, numbers.shape, file.image)
-        areas = np.count_nonzero(found.masks, axis=(1, 2))
-        return Instances(found.masks[:, rows, columns], found.labels, areas)
+        pixels = _nearest(file.instances, numbers.shape, file.image)
+        return instances_from(self.instance_class_of_id[ids], numbers, pixels)
 
     def unknown_ids(self, i: int) -> dict[int, int]:
         """Return the ids in label image `i` that the layout does not know, and their pixels."""

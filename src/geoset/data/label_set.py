@@ -19,7 +19,7 @@ class Instances(NamedTuple):
 
     masks: (K,H,W) bool
     labels: (K,) int64, index into `instance_classes`
-    areas: (K,) int64, their pixels in the label image where that is of another size than the
+    areas: (K,) int64, their pixels in the label image, which may be of another size than the
         image, or None: those of the masks
     """
 
@@ -110,18 +110,28 @@ def first_share(scenes: Sequence[Sequence[T]], share: float) -> list[T]:
     return [image for scene, n in taken if n < share * total - 1e-9 for image in scene]
 
 
-def instances_from(labels: np.ndarray, numbers: np.ndarray) -> Instances:
+def instances_from(
+    labels: np.ndarray, numbers: np.ndarray, pixels: tuple = (slice(None), slice(None))
+) -> Instances:
     """Make one instance of the pixels that agree in label and number.
 
     Args:
-        labels: (H,W) class of each pixel, below 0 = none.
-        numbers: (H,W) integers, 0 = no instance.
+        labels: (h,w) class of each pixel, below 0 = none.
+        numbers: (h,w) integers, 0 = no instance.
+        pixels: index of (h,w) that gives (H,W), the size that masks are to have.
     """
     stride = int(numbers.max(initial=0)) + 1
     keys = labels * stride + numbers
     keys[(labels < 0) | (numbers == 0)] = -1
-    starts = np.ones(keys.shape, bool)  # of runs along rows: far fewer to sort than pixels
-    starts[:, 1:] = keys[:, 1:] != keys[:, :-1]
-    found = np.unique(keys[starts])
-    found = found[found >= 0]
-    return Instances(keys == found[:, None, None], found // stride)
+    keys = keys.ravel()
+    # Of runs: far fewer to sort than pixels.
+    starts = np.concatenate([[0], 1 + np.flatnonzero(keys[1:] != keys[:-1])])
+    found, of_run = np.unique(keys[starts], return_inverse=True)
+    lengths = np.diff(starts, append=len(keys))
+    areas = np.bincount(of_run, lengths, len(found)).astype(np.int64)
+    # A small type: it is compared with every instance.
+    which = np.repeat(of_run.astype(np.min_scalar_type(len(found))), lengths)
+    which = which.reshape(labels.shape)[pixels]
+    (things,) = np.nonzero(found >= 0)
+    masks = which == things.astype(which.dtype)[:, None, None]
+    return Instances(masks, found[things] // stride, areas[things])

@@ -1,10 +1,13 @@
 """Fine-tune Mask R-CNN on labelled images, and say what it finds in others."""
 
+import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import torch
+from lightning_fabric.utilities.rank_zero import rank_zero_only
+from rich.progress import track
 from torch import Tensor
 
 from geoset.data.label_batches import InstanceBatches
@@ -113,6 +116,13 @@ def stage_of(
         parts=ranks * settings.accumulate,
         flip=settings.flip,
         min_pixels=protocol.min_pixels,
+        watch=partial(
+            track,
+            description="Reading the instances of all images",
+            total=len(data),
+            transient=True,
+            disable=rank_zero_only.rank != 0 or not sys.stdout.isatty(),
+        ),
     )
     left_out = [f"{count} x {reason}" for reason, count in batches.dropped.items() if count]
     say(
