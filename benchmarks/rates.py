@@ -26,7 +26,7 @@ from geoset.recipes.tables import TABLES, Task
 from geoset.tasks.reproduce.data import Sources, benchmark, make_rooms, make_scenes
 from geoset.tasks.reproduce.jobs import SCORE, Encoder, Score, is_done
 from geoset.tasks.reproduce.run import run_all
-from geoset.tasks.reproduce.table import check_settings, keep_settings, shared_settings
+from geoset.tasks.reproduce.shared_settings import check_settings, keep_settings, shared_settings
 
 RATES = (1e-3, 2e-3, 4e-3)
 FIRST_SEED = 100  # tables count theirs from 0

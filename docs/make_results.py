@@ -3,7 +3,7 @@
 With `--take`, the tables that `geoset reproduce` has made in FOLDER are copied there first, with
 their charts, and the pictures of those named as JPEG. A table that is there with other seeds keeps
 these, and its pictures, and gains the seeds of FOLDER. Of a table of one seed the page says only
-what it scored; the rest is in its JSON.
+what it scored and at what cost; the rest is in its JSON.
 """
 
 import argparse
@@ -30,7 +30,12 @@ seeds, so that everybody can check them. The command stands at the end of each. 
 `python docs/make_results.py`. A table of one seed says what was scored, and settles nothing: seeds
 differ by as much as methods do.
 """
-ONE_SEED = ("What came out", "Scores", "How it was made")  # sections of a table without intervals
+ONE_SEED = (
+    "What came out",
+    "Scores",
+    "Equal steps, equal compute",
+    "How it was made",
+)  # sections of a table without intervals
 
 
 def main() -> None:

@@ -42,6 +42,14 @@ def test_a_line_for_each_method_without_what_was_not_run():
     assert markers(full) - markers(one_less) == 3
 
 
+def test_one_seed_has_no_interval():
+    whole = score_lines([0.2, 1.0], {"scratch": [cell(10), cell(12)]})
+    half = score_lines([0.2, 1.0], {"scratch": [cell(10), cell(12, None)]})
+    none = score_lines([0.2, 1.0], {"scratch": [cell(10, None), cell(12, None)]})
+    # Two points, two caps of each interval, and the same in the legend.
+    assert [markers(svg) for svg in (whole, half, none)] == [6 + 3, 4 + 3, 2 + 1]
+
+
 def test_the_same_chart_twice_is_the_same_text():
     scores = {"scratch": [cell(10), cell(12)]}
     assert score_lines([0.2, 1.0], scores) == score_lines([0.2, 1.0], scores)

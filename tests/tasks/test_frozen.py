@@ -124,15 +124,16 @@ def test_pictures_are_drawn(compared):
     assert sizes["segmentation"][0] > 4 * 256
 
 
-def write_run(folder, scenes, recipe):
+def write_run(folder, scenes, options=None, weights="scratch", kind="recipe"):
     folder.mkdir()
-    plan = {"settings": {"scenes": {name: {} for name in scenes}, "recipe": recipe}}
+    recipe = {"model": {"weights": str(weights)}} | (options or {})
+    plan = {"settings": {"scenes": {name: {} for name in scenes}, kind: recipe}}
     (folder / "run.json").write_text(json.dumps({"plan": plan}))
     return folder / "stage-sets.safetensors"
 
 
 def test_what_a_run_saw_of_the_frames(tmp_path):
-    all_frames = write_run(tmp_path / "all", ["room"], {})
+    all_frames = write_run(tmp_path / "all", ["room"])
     held_out = write_run(tmp_path / "held", ["room"], {"heldout_every": 5})
     assert frames_in_training(all_frames, "room", "every:5") == "trained on"
     assert frames_in_training(held_out, "room", "every:5") == "held out"
@@ -141,12 +142,29 @@ def test_what_a_run_saw_of_the_frames(tmp_path):
     assert frames_in_training(held_out, "room", "every:4") == "trained on"
     assert frames_in_training(held_out, "room", "all") == "trained on"
     assert frames_in_training(held_out, "hall", "every:5") == "other scenes"
-    moco = write_run(tmp_path / "moco", ["room"], {})
-    plan = {"settings": {"moco": {}, "scenes": {"room": {}}}}
-    (moco.parent / "run.json").write_text(json.dumps({"plan": plan}))
+    moco = write_run(tmp_path / "moco", ["room"], kind="moco")
     assert frames_in_training(moco, "room", "every:5") == "trained on"
     assert frames_in_training(tmp_path / "no.pth", "room", "every:5") == "unknown"
     assert frames_in_training("imagenet", "room", "every:5") == ""
+
+
+def test_what_the_run_that_a_run_started_from_saw_counts(tmp_path):
+    every = {"heldout_every": 5}
+    all_frames = write_run(tmp_path / "all", ["room"])
+    held_out = write_run(tmp_path / "held", ["room"], every)
+    for name, start, of_room in (
+        ("a", all_frames, "trained on"),
+        ("b", held_out.parent, "held out"),
+        ("c", tmp_path / "resnet50.pth", "unknown"),
+        ("d", "imagenet", "held out"),
+    ):
+        later = write_run(tmp_path / name, ["room"], every, start)
+        assert frames_in_training(later, "room", "every:5") == of_room
+    elsewhere = write_run(tmp_path / "elsewhere", ["hall"], {}, tmp_path / "b")
+    assert frames_in_training(elsewhere, "room", "every:5") == "held out"
+    assert frames_in_training(elsewhere, "attic", "every:5") == "other scenes"
+    unknown = write_run(tmp_path / "unknown", ["room"], {}, tmp_path / "resnet50.pth")
+    assert frames_in_training(unknown, "room", "every:5") == "trained on"
 
 
 def test_nothing_to_evaluate(model, tmp_path):

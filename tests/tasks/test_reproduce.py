@@ -30,7 +30,8 @@ from geoset.tasks.reproduce.jobs import Encoder, Score, frozen_network, is_done
 from geoset.tasks.reproduce.page import CAPTIONS
 from geoset.tasks.reproduce.plan import time_left
 from geoset.tasks.reproduce.run import run_all
-from geoset.tasks.reproduce.table import check_settings, keep_settings, reproduce, shared_settings
+from geoset.tasks.reproduce.shared_settings import check_settings, keep_settings, shared_settings
+from geoset.tasks.reproduce.table import reproduce
 from geoset.training.log import read_log
 
 ROOMS = BenchmarkRooms(

@@ -1,9 +1,13 @@
 """IoU of kinds of classes, and intervals over scenes, by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
 from geoset.tasks.reproduce.classes import class_ious, class_scores
+from geoset.tasks.reproduce.jobs import _save_confusions
 
 NAMES = ("wall", "door", "chair", "lamp")
 
@@ -79,3 +83,32 @@ def test_runs_scored_on_different_scenes_have_no_interval(tmp_path):
     found = class_scores({"view": {0: first}, "sets": {0: second}}, "view")
     assert found["sets"]["scenes"] is None
     assert found["sets"]["flush"] == [50.0]
+
+
+def test_where_places_are_not_known_there_is_no_interval(tmp_path):
+    """Rescans of a room are one place; images whose ids name no scene may be of any."""
+    counts = [torch.from_numpy(confusion(10, right, 10)) for right in (1, 2, 4, 8)]
+    for ids, places in (
+        (["scene0001_00/0", "scene0001_02/0", "scene0002_00/0", "scene0002_00/9"], 2),
+        (["0001", "0002", "0003", "0004"], 1),
+        (["room-1/0", "room-2/0", "scene0001_00x/1", "scene0001_00x/2"], 3),
+    ):
+        data = SimpleNamespace(image_id=ids.__getitem__, classes=NAMES)
+        folder = tmp_path / f"{places}"
+        folder.mkdir()
+        _save_confusions(folder, data, counts)
+        with np.load(folder / "confusions.npz") as stored:
+            assert len(stored["confusions"]) == places
+            np.testing.assert_array_equal(stored["confusions"].sum(0), sum(counts))
+        scenes = class_scores({"view": {0: folder}}, "view")["view"]["scenes"]
+        assert (scenes is None) == (places == 1)
+
+
+def test_what_nyuv2_calls_paintings_is_flush(tmp_path):
+    np.savez(
+        tmp_path / "confusions.npz",
+        confusions=np.stack([confusion(10, 5, 10)] * 2),
+        scenes=["a", "b"],
+        classes=("wall", "painting", "chair", "tv"),
+    )
+    assert class_scores({"view": {0: tmp_path}}, "view")["view"]["flush"] == [50.0]

@@ -215,8 +215,9 @@ TABLES: dict[str, Table] = {
         (_PROBE, *(_segmentation(f"{share:.0%}", share=share) for share in (0.2, 0.4, FEW))),
         baseline="view_more_view",
         question=(
-            "What else could stand in place of View, or follow it, and is it worth more than as "
-            "many steps of View again?"
+            "What else could stand in place of View, or follow it, and is it worth more than more "
+            "View? MoCoV2, depth, Geo, and View with Geo are single stages, of half the steps or "
+            "fewer."
         ),
     ),
 }  # fmt: skip

@@ -37,7 +37,7 @@ def score_lines(
             axes.errorbar(
                 [100 * share + step * (k - (len(lines) - 1) / 2) for share, _ in shown],
                 [cell["mean"] for _, cell in shown],
-                [cell["margin"] or 0.0 for _, cell in shown],
+                _half_widths([cell for _, cell in shown]),
                 label=name,
                 color=f"C{k}",
                 marker=MARKERS[k % len(MARKERS)],
@@ -88,7 +88,7 @@ def difference_dots(panels: Mapping[str, Mapping[str, Cell]]) -> str:
             axes.errorbar(
                 cell["mean"],
                 row,
-                xerr=cell["margin"] or 0.0,
+                xerr=_half_widths([cell]),
                 color=color,
                 marker="o",
                 markerfacecolor=color if cell["significant"] else "white",
@@ -103,6 +103,14 @@ def difference_dots(panels: Mapping[str, Mapping[str, Cell]]) -> str:
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.5, -0.5)
     return as_svg(figure)
+
+
+def _half_widths(cells: Sequence[Cell]) -> list[float] | None:
+    """Return what to draw on either side; None where no cell has an interval."""
+    margins = [cell["margin"] for cell in cells]
+    if all(margin is None for margin in margins):
+        return None
+    return [float("nan") if margin is None else margin for margin in margins]
 
 
 def _figure(width: float, height: float) -> "Figure":

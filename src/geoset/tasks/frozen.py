@@ -41,6 +41,7 @@ from geoset.tasks.probe import (
 )
 
 BATCHNORM_IMAGES = 64  # unlabelled images that BatchNorm statistics are estimated on
+SEEN = ("", "other scenes", "held out", "unknown", "trained on")  # ever less of a test
 WORDS = ("scratch", "imagenet")  # models that are no files
 DRAWN_SCENES = 4  # of which pictures are made
 DRAWN_IMAGES = 4  # of the labelled ones
@@ -193,8 +194,8 @@ def frames_in_training(model: Path | str, scene: str, frames: str) -> str:
     """Say what a model's run saw of the frames of a scene, by the `run.json` beside its weights.
 
     "" for networks of no run, "unknown" without a `run.json`, "other scenes", "held out", or
-    "trained on": all frames, unless the recipe's `heldout_every` leaves out 0, N, 2N, ... Scenes
-    are told apart by their names.
+    "trained on": all frames, unless the recipe's `heldout_every` leaves out 0, N, 2N, ... What the
+    weights that a run started from have seen counts, too. Scenes are told apart by their names.
     """
     if model in WORDS:
         return ""
@@ -202,15 +203,17 @@ def frames_in_training(model: Path | str, scene: str, frames: str) -> str:
     file = (path if path.is_dir() else path.parent) / "run.json"
     try:
         settings = json.loads(file.read_text())["plan"]["settings"]
-        names, held_out = settings["scenes"], settings.get("recipe", {}).get("heldout_every")
+        recipe = settings.get("recipe") or settings["moco"]
+        names, held_out = settings["scenes"], recipe.get("heldout_every")
+        begun_with = recipe["model"]["weights"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "unknown"
+    step, own = frames.removeprefix("every:"), "trained on"
     if scene not in names:
-        return "other scenes"
-    step = frames.removeprefix("every:")
-    return (
-        "held out" if held_out and step.isdecimal() and not int(step) % held_out else "trained on"
-    )
+        own = "other scenes"
+    elif held_out and step.isdecimal() and not int(step) % held_out:
+        own = "held out"
+    return max(own, frames_in_training(begun_with, scene, frames), key=SEEN.index)
 
 
 def _probe(

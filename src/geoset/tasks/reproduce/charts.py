@@ -34,8 +34,8 @@ def _differences(results: Results) -> Chart | None:
     if not panels:
         return None
     caption = (
-        f"Differences from '{title_of(results['baseline'])}' in points, and their 95 % intervals; "
-        "filled: the interval leaves out 0."
+        f"Differences from '{title_of(results['baseline'])}' in points, and their 95 % intervals, "
+        "where there are several seeds; filled: the interval leaves out 0."
     )
     return Chart("What came out", difference_dots(panels), caption)
 
@@ -48,7 +48,10 @@ def _label_shares(results: Results) -> Chart | None:
     if len(set(shares)) < len(shares) or len(shares) < 2:
         return None
     lines = {title_of(row): [cells[k] for k in places] for row, cells in results["rows"].items()}
-    caption = "mIoU against the share of labelled images, with 95 % intervals over seeds (Fig. 3)"
+    caption = "mIoU against the share of labelled images"
+    if any(cell["margin"] is not None for cells in lines.values() for cell in cells):
+        caption += ", with 95 % intervals over seeds"
+    caption += " (Fig. 3)"
     if any(cell.get("published") for cells in lines.values() for cell in cells):
         caption += "; dashed: as published"
     return Chart("Scores", score_lines(shares, lines), f"{caption}.")

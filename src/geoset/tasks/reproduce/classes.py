@@ -10,6 +10,8 @@ from geoset.evaluation.intervals import bootstrap
 from geoset.scans.rooms import FLUSH_CLASSES
 from geoset.tasks.reproduce.jobs import CONFUSIONS
 
+PAINTING = "painting"  # what NYUv2 calls a picture
+
 
 def class_scores(
     folders: Mapping[str, Mapping[int, Path]], baseline: str, *, absent_as_zero: bool = False
@@ -37,7 +39,8 @@ def class_scores(
         if by_seed:
             found[method] = _by_class(by_seed, names, absent)
             found[method] |= {"scenes": None, "better_scenes": None}
-            if len(scenes) == 1:  # or else runs were scored on different scenes
+            # Or else runs were scored on different scenes, or which images share one is not known.
+            if len(scenes) == 1 and len(next(iter(scenes))) > 1:
                 found[method]["scenes"] = _interval(_stack(by_seed, by_seed), absent)
                 both = sorted(by_seed.keys() & counts.get(baseline, {}).keys())
                 if both and method != baseline:
@@ -57,7 +60,7 @@ def _by_class(
     by_seed: Mapping[int, np.ndarray], names: tuple[str, ...], absent: float
 ) -> dict[str, Any]:
     ious = 100 * class_ious(np.stack([c.sum(axis=0) for c in by_seed.values()]), absent)
-    flush = np.isin(names, FLUSH_CLASSES)
+    flush = np.isin(names, (*FLUSH_CLASSES, PAINTING))
     kinds = {"shown": ious[:, ~flush], "flush": ious[:, flush]}
     return {
         "classes": {name: _numbers(ious[:, k]) for k, name in enumerate(names)},

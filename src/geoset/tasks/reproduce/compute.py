@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from geoset.recipes.methods import METHODS
 from geoset.tasks.reproduce.words import ALIKE, title_of
 
 _TIMES = "(times the baseline's; in brackets that of a step of the last stage)"
+_WITHIN = f"within {100 * ALIKE:.0f} %"
 Stages = Sequence[Mapping[str, Any]]
 
 
@@ -39,7 +41,9 @@ def fairness(results: Mapping[str, Any]) -> list[str]:
     stages = {row: cost["stages"] for row, cost in results["cost"]["rows"].items()}
     baseline = results["baseline"]
     if not stages[baseline]:
-        return ["The baseline has no pre-training: steps and compute are not alike."]
+        if METHODS[baseline].trainings:
+            return ["The baseline was not run: whether steps and compute are equal is not known."]
+        return ["The baseline has no pre-training.", _steps(stages)]
     groups: dict[str, list[str]] = {}
     for row in stages:
         found = ratios(stages[row], stages[baseline])
@@ -49,11 +53,21 @@ def fairness(results: Mapping[str, Any]) -> list[str]:
     return said + _of_better(results, stages)
 
 
+def _steps(stages: Mapping[str, Stages]) -> str:
+    by_steps: dict[int, list[str]] = {}
+    for row, found in stages.items():
+        if found:
+            steps = sum(stage["steps"] for stage in found)
+            by_steps.setdefault(steps, []).append(f"'{title_of(row)}'")
+    listed = [f"{steps} of {', '.join(rows)}" for steps, rows in sorted(by_steps.items())]
+    return f"Steps of pre-training: {'; '.join(listed)}."
+
+
 def _kind(found: Ratios) -> str:
     if found.steps != 1:
         return "Not at equal steps (times the baseline's steps; its compute)"
     if abs(found.compute - 1) <= ALIKE:
-        return f"At equal steps and, within a tenth, equal compute {_TIMES}"
+        return f"At equal steps and, {_WITHIN}, equal compute {_TIMES}"
     who = "the method" if found.compute > 1 else "the baseline"
     return f"At equal steps but not at equal compute, which favours {who} by the factor {_TIMES}"
 
@@ -74,7 +88,7 @@ def _of_better(results: Mapping[str, Any], stages: Mapping[str, Stages]) -> list
             (with_more if found.compute > 1 + ALIKE else at_equal).append(f"'{title_of(row)}'")
     said = []
     if at_equal:
-        said.append(f"Better at equal compute, within a tenth, or at less: {', '.join(at_equal)}.")
+        said.append(f"Better at equal compute, {_WITHIN}, or at less: {', '.join(at_equal)}.")
     if with_more:
         said.append(
             f"Better, but with more compute, so not shown at equal compute: {', '.join(with_more)}."

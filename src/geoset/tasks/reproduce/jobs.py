@@ -1,6 +1,7 @@
 """The runs that tables are made of: encoders, and what they score. Each has a folder of its own."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -44,6 +45,7 @@ from geoset.tasks.segmentation_scores import count_pixels
 from geoset.training.checkpoint import checkpoint_path
 from geoset.training.run_folder import planned_steps
 
+RESCAN = re.compile(r"^(scene\d{4})_\d{2}$")
 BATCHNORM_IMAGES = 128  # unlabelled, that statistics of frozen networks are estimated on
 Finetuning = TypeVar("Finetuning", SegmentationSettings, InstanceSettings)
 SCORE, CONFUSIONS, COST = "score.json", "confusions.npz", "cost.json"
@@ -272,10 +274,13 @@ def _for_task(
 def _save_confusions(
     folder: Path, data: LabelledSet, of_images: Sequence[Tensor]
 ) -> dict[str, float]:
-    """Store the confusion matrix (C,C) of each scene, which intervals are drawn from."""
+    """Store the confusion matrix (C,C) of each place, which intervals are drawn from.
+
+    ScanNet's scans of one room are one place, and so are all images whose ids name no scene.
+    """
     scenes: dict[str, Any] = {}
     for i, confusion in enumerate(of_images):
-        name = data.image_id(i).rpartition("/")[0] or data.image_id(i)
+        name = RESCAN.sub(r"\1", data.image_id(i).rpartition("/")[0])
         scenes[name] = scenes.get(name, 0) + confusion.cpu()
     stacked = torch.stack(list(scenes.values())).numpy()
     with atomic_path(folder / CONFUSIONS) as temporary, temporary.open("wb") as stream:

@@ -19,6 +19,7 @@ from geoset.tasks.reproduce.classes import class_scores
 from geoset.tasks.reproduce.cost import costs
 from geoset.tasks.reproduce.jobs import CONFUSIONS, SCORE
 from geoset.tasks.reproduce.sections import as_markdown, sections
+from geoset.tasks.reproduce.shared_settings import kept_settings
 
 
 def collect(name: str, out: Path, settings: ReproduceSettings) -> dict[str, Any]:
@@ -114,7 +115,7 @@ def _made(table: Table, out: Path, settings: ReproduceSettings) -> dict[str, Any
                     told = _read(path)
                     machines.add(json.dumps({**told["versions"], **told["hardware"]}))
     return {
-        "data": "benchmark" if (out / "rooms").is_dir() else "published",
+        "data": kept_settings(out).get("data", "benchmark"),
         "days": [str(day) for day in sorted({min(days), max(days)})] if days else [],
         "machines": [json.loads(machine) for machine in sorted(machines)],
     }

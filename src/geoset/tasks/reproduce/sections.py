@@ -67,6 +67,7 @@ def sections(results: Mapping[str, Any]) -> list[Section]:
     found: list[Section] = [
         ("What came out", _answer(results)),
         ("Scores", _scores(results)),
+        ("Equal steps, equal compute", _fairness(results)),
         (f"Differences from '{title_of(results['baseline'])}'", _differences(results)),
         ("Classes", _classes(results)),
         ("Steps, time and memory", _cost(results)),
@@ -95,8 +96,14 @@ def _scores(results: Mapping[str, Any]) -> list[Block]:
     rows = [[title_of(row), *map(cell_text, cells)] for row, cells in results["rows"].items()]
     note = how + (" [what was published]." if published else ".")
     small = results["settings"]["scale"] == "small"
-    notes = [SMALL_NOTE] if published and small else [] if small else [PAPER_NOTE]
+    notes = [SMALL_NOTE] if published and small else []
+    if results["made"]["data"] != "benchmark" and not small and _scores_on(results, "scannet"):
+        notes.append(PAPER_NOTE)
     return [Rows(["method", *results["columns"]], rows), note, *notes]
+
+
+def _scores_on(results: Mapping[str, Any], data: str) -> bool:
+    return any(column.task.data == data for column in TABLES[results["table"]].columns)
 
 
 def cell_text(cell: Mapping[str, Any]) -> str:
@@ -159,6 +166,11 @@ def _range(ends: Sequence[float] | None, sign: str = "") -> str:
     return "–" if ends is None else f"{ends[0]:{sign}.1f} to {ends[1]:{sign}.1f}"
 
 
+def _fairness(results: Mapping[str, Any]) -> list[Block]:
+    is_known = any(cost["stages"] for cost in results["cost"]["rows"].values())
+    return [Points(said)] if is_known and (said := fairness(results)) else []
+
+
 def _cost(results: Mapping[str, Any]) -> list[Block]:
     costs, baseline = results["cost"]["rows"], results["baseline"]
     theirs = costs[baseline]["stages"]
@@ -169,10 +181,10 @@ def _cost(results: Mapping[str, Any]) -> list[Block]:
             ratio = ratios(stages, theirs)
             shown = f"{ratio.compute:.2f}" if ratio and row != baseline else ""
             rows.append([title_of(row), ", ".join(parts), f"{compute_of(stages):.0f} s", shown])
-    blocks: list[Block] = [Points(fairness(results))] if rows else []
+    blocks: list[Block] = []
     if rows:
         headings = ["method", "stages: steps × s", "compute", "of baseline"]
-        blocks += [Rows(headings, rows), STEP_NOTE, preparing_text(results["cost"]["preparing"])]
+        blocks = [Rows(headings, rows), STEP_NOTE, preparing_text(results["cost"]["preparing"])]
     return [block for block in [*blocks, *_processes(results)] if block]
 
 

@@ -1,15 +1,11 @@
 """Reproduce a table: plan its runs, do what is missing, and print it beside the published one."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from geoset.errors import GeosetError
-from geoset.files import atomic_write
 from geoset.recipes.methods import METHODS
 from geoset.recipes.reproduce import ReproduceSettings
 from geoset.recipes.tables import TABLES, Column, Table
@@ -28,8 +24,7 @@ from geoset.tasks.reproduce.page import write_page
 from geoset.tasks.reproduce.plan import describe
 from geoset.tasks.reproduce.results import collect, write_results
 from geoset.tasks.reproduce.run import run_all
-
-SETTINGS = "settings.json"
+from geoset.tasks.reproduce.shared_settings import check_settings, keep_settings, shared_settings
 
 
 def reproduce(
@@ -145,45 +140,3 @@ def find_sources(
     needed = {column.task.data for column in table.columns}
     size = PAPER_SIZE if settings.scale == "paper" else ROOM_SIZE
     return published(out / "scenes", data, sorted(needed), size)
-
-
-def shared_settings(settings: ReproduceSettings, data: Mapping[str, Path] | None) -> dict[str, Any]:
-    """Return, by the name of its option, what all runs of a folder have in common."""
-    shared = {name: getattr(settings, name) for name in ("scale", "pretrain_steps")}
-    shared["finetune_steps"] = settings.finetune_steps
-    if data is None:
-        rooms = {f"rooms.{name}": count for name, count in asdict(settings.rooms).items()}
-        return shared | {"data": "benchmark"} | rooms
-    paths = {f"data {name}": str(path.resolve()) for name, path in data.items()}
-    return shared | {"data": "published"} | paths
-
-
-def check_settings(out: Path, shared: Mapping[str, Any]) -> None:
-    """Refuse settings other than those of the runs in `out`, which would be taken for them.
-
-    Raises:
-        GeosetError: one differs.
-    """
-    for name, before in _kept(out).items():
-        if name in shared and shared[name] != before:
-            raise GeosetError(
-                f"{out / SETTINGS}: {name} of the runs there is {_shown(before)}, now it is "
-                f"{_shown(shared[name])}; all runs of a folder share it. Choose another folder "
-                f"with --out, or give {name} as it was"
-            )
-
-
-def keep_settings(out: Path, shared: Mapping[str, Any]) -> None:
-    """Write down what all runs in `out` are made with, if that is not there."""
-    before = _kept(out)
-    if shared.keys() - before.keys():
-        atomic_write(out / SETTINGS, json.dumps({**shared, **before}, indent=1) + "\n")
-
-
-def _kept(out: Path) -> dict[str, Any]:
-    path = out / SETTINGS
-    return json.loads(path.read_text()) if path.is_file() else {}
-
-
-def _shown(value: Any) -> str:
-    return "that of the scale" if value is None else str(value)
