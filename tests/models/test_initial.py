@@ -11,6 +11,7 @@ import torchvision
 
 from geoset import GeosetError, ResUNet
 from geoset.models import initial
+from geoset.models.detector import Detector
 from geoset.models.encoder import RESNETS, build_encoder
 from geoset.models.initial import load_encoder, load_initial
 from geoset.models.load import save_model
@@ -324,3 +325,44 @@ def test_a_segmentation_network_takes_the_decoder_too(tmp_path):
     assert same(network.encoder.state_dict(), other.encoder.state_dict())
     assert same(network.decoder.state_dict(), other.decoder.state_dict())
     assert same(network.head.state_dict(), head)
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "convnext_atto"])
+def test_the_encoder_of_a_detector(tmp_path, backbone):
+    torch.manual_seed(7)
+    tuned = Detector(backbone, ["a"], 1.0, sizes=(96,), max_size=160)
+    save_model(tuned, tmp_path / "model.safetensors")
+    network = build_network(backbone)
+    decoder = copy_of(network.decoder)
+    assert load_initial(network, str(tmp_path)) == (
+        f"weights: {len(tuned.encoder.state_dict())} tensors of {tmp_path}; decoder drawn at "
+        "random; skipped 16 of backbone.fpn.* (pyramid), 6 of rpn.* (proposals), 20 of "
+        "roi_heads.* (heads of regions)"
+    )
+    assert same(network.encoder.state_dict(), tuned.encoder.state_dict())
+    assert same(network.decoder.state_dict(), decoder)
+
+
+def test_the_encoder_of_torchvisions_mask_rcnn(tmp_path):
+    torch.manual_seed(7)
+    whole = torchvision.models.detection.maskrcnn_resnet50_fpn(
+        weights=None, weights_backbone=None, num_classes=2
+    )
+    torch.save(whole.state_dict(), tmp_path / "maskrcnn.pth")
+    encoder = build_encoder("resnet50")
+    assert " of backbone.fpn.* (pyramid), " in load_encoder(encoder, str(tmp_path / "maskrcnn.pth"))
+    assert same(encoder.state_dict(), whole.backbone.body.state_dict())
+
+
+@pytest.mark.parametrize("architecture", ["deeplabv3", "pspnet"])
+def test_the_encoder_of_another_architecture(tmp_path, architecture):
+    torch.manual_seed(7)
+    tuned = Segmenter(architecture, "resnet18", ["a", "b"], 0.25)
+    save_model(tuned, tmp_path / "model.safetensors")
+    network = Segmenter("unet", "resnet18", ["a", "b"], 0.25)
+    decoder = copy_of(network.decoder)
+    found = load_initial(network, str(tmp_path))
+    assert "; decoder drawn at random; skipped " in found
+    assert f"{len(tuned.decoder.state_dict())} of decoder.* (another architecture's)" in found
+    assert same(network.encoder.state_dict(), tuned.encoder.state_dict())
+    assert same(network.decoder.state_dict(), decoder)

@@ -11,12 +11,13 @@ import torch
 from PIL import Image
 from rich.console import Console
 
+from geoset.data.pairs import PairBatches
 from geoset.errors import GeosetError
 from geoset.evaluation.groups import score_groups
 from geoset.models.load import save_model
 from geoset.models.resunet import ResUNet
 from geoset.prepare.groups import group_count, read_groups
-from geoset.prepare.scene import PreparedScene
+from geoset.prepare.scene import PreparedScene, write_layer
 from geoset.recipes import GroupSettings, LayerSettings
 from geoset.tasks.group import group
 from geoset.tasks.layers import add_layers
@@ -261,6 +262,21 @@ def test_another_layer(folder):
     present = np.unique(labels[labels >= 0])
     assert (np.delete(groups, present) == -1).all() and (groups[present] >= 0).any()
     assert summary.picture == folder / "groups-things.png"
+
+
+@pytest.mark.parametrize("by", ["geometry", "random"])
+def test_a_layer_without_a_set_in_one_scene(folder, by):
+    for scene, keep in zip(open_scenes(folder), (True, False), strict=True):
+        labels = np.where(keep, scene.sets(), np.int32(-1))
+        stamp = scene.layer_stamp("geometric")["surface_sha256"]
+        write_layer(scene.path, "mine", labels, stamp, "scene", {})
+    summary, _ = run(folder, by=by, layer="mine", count=4, name="mine")
+    assert (summary.groups[0] >= 0).any() and len(summary.groups[1]) == 0
+    pairs = sum(len(scene.pairs) for scene in open_scenes(folder))
+    batch = PairBatches(open_scenes(folder), pairs, 0, layers=("mine",), groups="mine")[0]
+    in_b = batch.views[:, 0] == 1
+    assert in_b.any() and (batch.group_ids["mine"][in_b] == -1).all()
+    assert (batch.group_ids["mine"][~in_b] >= 0).any()
 
 
 def test_gravity_that_is_stated(grouped, folder):

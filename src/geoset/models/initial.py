@@ -22,6 +22,9 @@ DRAWN = "weights: drawn at random"
 # What a segmentation network has besides; it is for its own classes.
 HEADS = {"head.": "last layer", "auxiliary.": "auxiliary head"}
 
+BODY = "backbone.body."  # the encoder of Mask R-CNN, torchvision's and ours
+DETECTION = {"backbone.fpn.": "pyramid", "rpn.": "proposals", "roi_heads.": "heads of regions"}
+
 
 def load_initial(network: ImageNetwork, weights: str) -> str:
     """Start the encoder and the decoder of `network` from `weights`.
@@ -34,8 +37,9 @@ def load_initial(network: ImageNetwork, weights: str) -> str:
             and the paper start from), or else from timm's weights for the encoder's tag. Fetched
             once when online, then found in the caches of torch.hub and of timm.
         a file: a backbone of torchvision (ResNets) or timm by its own names, classifier or not; a
-            model of `save_model`, whole or its encoder alone; a checkpoint of Pri3D. A decoder that
-            the file does not have stays as drawn.
+            model of `save_model`, whole or its encoder alone, fine-tuned or not; torchvision's
+            Mask R-CNN; a checkpoint of Pri3D. A decoder stays as drawn where the file has none, or
+            that of another architecture.
 
     Raises:
         GeosetError: the weights are not to be had, unreadable, or do not fit; nothing was loaded
@@ -45,7 +49,10 @@ def load_initial(network: ImageNetwork, weights: str) -> str:
         return DRAWN
     state, source, skipped = _find(network.encoder, weights)
     own = network.state_dict()
-    whole = any(key.startswith("decoder.") for key in state)
+    whole = any(key.startswith("decoder.") and key in own for key in state)
+    if not whole:
+        state, decoder = without(state, {"decoder.": "another architecture's"})
+        skipped = ", ".join(filter(None, (decoder, skipped)))
     wanted = ("encoder.", "decoder.") if whole else ("encoder.",)
     kept = {key for key in own if _is_count(key) or not key.startswith(wanted)}
     load_weights(network, {key: own[key] for key in kept} | state, source)
@@ -110,6 +117,9 @@ def _own_names(
         return from_pri3d(state)
     if any(key.startswith(("encoder.", "decoder.")) for key in state):
         return without(state, HEADS)
+    if any(key.startswith(BODY) for key in state):
+        state, skipped = without(state, DETECTION)
+        return {f"encoder.{key.removeprefix(BODY)}": state[key] for key in state}, skipped
     name = encoder.name
     prefix = "encoder." if name in RESNETS else "encoder.model."
     own = {f"encoder.{key}" for key in encoder.state_dict()}

@@ -66,7 +66,7 @@ def describe_sets(
     labels_of_corner = labels[faces].reshape(-1)
     inside = (labels_of_corner >= 0) & (corner[:, 1] > 0)
     (cosine, areas), set_of = corner[inside].T, labels_of_corner[inside]
-    total = np.bincount(set_of, areas, count)
+    total = np.bincount(set_of, areas, count).astype(np.float64)  # of no corner, they are integers
     total[total == 0] = np.nan
 
     def mean(values: np.ndarray) -> np.ndarray:

@@ -209,6 +209,8 @@ class PreparedScene:
 
 def look_up(labels: np.ndarray, vertex_map: np.ndarray) -> np.ndarray:
     """Return labels[vertex_map], keeping -1 where no vertex is seen."""
+    if not len(labels):  # of a layer that is in no set here
+        return np.full(vertex_map.shape, -1, labels.dtype)
     return np.where(vertex_map >= 0, labels[vertex_map], labels.dtype.type(-1))
 
 
