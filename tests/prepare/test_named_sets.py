@@ -1,6 +1,7 @@
 """Names for sets, what vertices they reach, and the label images that fine-tuning reads."""
 
 import json
+import shutil
 from itertools import combinations
 from types import SimpleNamespace
 
@@ -63,6 +64,23 @@ def test_names_are_kept(scene, tmp_path):
     check_all_open([scene], tmp_path)
     with pytest.raises(GeosetError, match=r"not open \(box\); open them as well, or .* --out"):
         check_all_open([], tmp_path)
+
+
+def test_a_layer_that_is_gone_is_said_in_one_line(scene, tmp_path):
+    scene = PreparedScene(shutil.copytree(scene.path, tmp_path / "box"))
+    named = NamedSets(scene)
+    named.name("walls", 4, "floor")
+    named.save(tmp_path)
+    for file in (scene.path / "sets").glob("walls.*"):
+        file.unlink()
+    with pytest.raises(GeosetError, match=r"walls\.npy: cannot be read .*; make it again"):
+        load_names(PreparedScene(scene.path), tmp_path)
+
+
+def test_labels_of_other_making_are_not_overwritten(scene, tmp_path):
+    (tmp_path / "classes.txt").write_text("1 my own\n")
+    with pytest.raises(GeosetError, match=r"were not made here; .* Choose another --out"):
+        check_all_open([scene], tmp_path)
 
 
 def test_names_of_a_layer_made_anew_are_refused(scene, tmp_path):

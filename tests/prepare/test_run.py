@@ -1,5 +1,6 @@
 """From a scan to a prepared scene, in a room where everything is known in closed form."""
 
+import errno
 import json
 import shutil
 from dataclasses import replace
@@ -399,6 +400,46 @@ def test_a_scan_that_is_of_no_use_any_more_keeps_what_was_prepared(tmp_path, cha
     with pytest.raises(GeosetError, match=r"What was prepared of it before is kept$"):
         prepare_scene(scan, tmp_path / "out", SETTINGS)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_disk_that_fills_up_keeps_what_was_prepared(tmp_path, monkeypatch):
+    scan = write_box_room(tmp_path / "room")
+    prepare_scene(scan, tmp_path / "out", SETTINGS)
+    folder = tmp_path / "out/room"
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    (scan / "pose/000003.txt").unlink()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("geoset.prepare.run.write_ply", full)
+    with pytest.raises(GeosetError, match=r"No space left.*What was prepared of it before is kept"):
+        prepare_scene(scan, tmp_path / "out", SETTINGS)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_layers_of_labels_go_with_the_scan_that_had_them(tmp_path):
+    scan = write_box_room(tmp_path / "room")
+    folder = prepare_scene(scan, tmp_path / "out", SETTINGS) and tmp_path / "out/room"
+    scene = PreparedScene(folder)
+    stamp, labels = scene.layer_stamp("geometric")["surface_sha256"], np.array(scene.sets())
+    write_layer(folder, "seen", labels, stamp, "global", {"images": "semantic"})
+    write_layer(folder, "mine", labels, stamp, "scene", {"labels": "sha"})
+    (scan / "more.txt").write_text("labels, say")
+    notes = prepare_scene(scan, tmp_path / "out", SETTINGS).info["notes"]
+    assert notes == ["layer 'seen' was of the labels before; make it again"]
+    assert PreparedScene(folder).layers == ["geometric", "mine"]
+
+
+def test_another_scan_of_a_name_whose_scan_is_away(tmp_path):
+    scan = write_box_room(tmp_path / "a/room")
+    other = write_box_room(tmp_path / "b/room", POSES[:3])
+    prepare_scene(scan, tmp_path / "out", SETTINGS)
+    scan.parent.rename(tmp_path / "away")
+    with pytest.raises(GeosetError, match=r"room, which is not there now, and .* another scan\. "):
+        prepare_scene(other, tmp_path / "out", SETTINGS)
+    moved = tmp_path / "away/room"
+    assert prepare_scene(moved, tmp_path / "out", SETTINGS).status == "finished before"
 
 
 def test_never_into_the_scan_itself(tmp_path):

@@ -162,6 +162,8 @@ def test_layers_of_ones_own_are_listed(scene, said):
     labels = np.arange(len(PreparedScene(scene).vertices), dtype=np.int32) // 10
     write_layer(scene, "tens", labels[::-1].copy(), stamp, "scene", {})
     assert said(scene)["layer tens"].endswith("sets, median 10 vertices")
+    write_layer(scene, "none", np.full_like(labels, -1), stamp, "scene", {})
+    assert said(scene)["layer none"] == "0 sets"
 
 
 def test_the_picture_goes_where_it_is_asked_to(scene, tmp_path, capsys):

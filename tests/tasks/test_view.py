@@ -88,6 +88,13 @@ def test_errors(prepared, tmp_path, monkeypatch):
         task.view([write_plane_scan(tmp_path / "scan")], tmp_path / "labels")
     with pytest.raises(GeosetError, match=r"nothing\.safetensors: no such file"):
         task.view([prepared], tmp_path / "labels", Path("nothing.safetensors"))
+    for wrong, text in (
+        ({"host": "192.0.2.1"}, r"--host 192\.0\.2\.1 --port 8080: cannot be opened \("),
+        ({"port": 0}, "--port is 0, expected 1 to 65535"),
+        ({"port": 99999}, "--port is 99999, expected 1 to 65535"),
+    ):
+        with pytest.raises(GeosetError, match=text):
+            task.view([prepared], tmp_path / "labels", **wrong)
     monkeypatch.setitem(sys.modules, "viser", None)
     monkeypatch.delitem(sys.modules, "geoset.viewer.window", raising=False)
     with pytest.raises(GeosetError, match=r"needs viser.*pip install viser trimesh"):

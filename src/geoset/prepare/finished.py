@@ -42,6 +42,11 @@ def check_finished(folder: str | Path, scan_path: Path, wanted: dict) -> dict:
             )
     fingerprint = info["scan"].get("fingerprint")
     if fingerprint is not None and fingerprint != scan_fingerprint(scan_path):
+        if source != scan_path.resolve():
+            raise GeosetError(
+                f"{folder}: was prepared from {source}, which is not there now, and {scan_path} is "
+                "another scan. Choose another OUT for it, or remove the folder"
+            )
         raise OutdatedError(folder, "its scan changed since it was prepared")
     return info
 

@@ -113,7 +113,7 @@ def load_names(scene: PreparedScene, folder: Path) -> NamedSets:
 
 
 def check_all_open(scenes: Sequence[PreparedScene], folder: Path) -> None:
-    """Refuse a folder of labels that has names of other scenes too.
+    """Refuse a folder of labels that has names of other scenes too, or was not made here.
 
     Their label images would be left with the class ids of an earlier list.
 
@@ -121,6 +121,12 @@ def check_all_open(scenes: Sequence[PreparedScene], folder: Path) -> None:
         GeosetError: naming them.
     """
     have = {file.stem for file in (folder / "named_sets").glob("*.json")}
+    made_here = have or (folder / "vertices").is_dir()
+    if not made_here and (folder / "classes.txt").exists():
+        raise GeosetError(
+            f"{folder}: holds labels that were not made here; their classes.txt and lists would be "
+            "lost. Choose another --out"
+        )
     others = sorted(have - {scene.name for scene in scenes})
     if others:
         raise GeosetError(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from geoset.recipes import PrepareSettings
 from geoset.scans.detect import open_scan
 from geoset.scans.scan import Frame, FrameError, Scan, count_reasons, scan_name
 
+FILES = ("frames.tar", "surface.ply", "pairs.npz")
 FULL_RATE_STEP = 25  # what the paper takes of ScanNet's 30 frames a second
 
 
@@ -87,8 +89,9 @@ def _prepare(scan: Scan, folder: Path, settings: PrepareSettings, progress: Prog
     progress("sets", 0, 1)
     sets = oversegment(surface.vertices, surface.faces, settings.threshold, settings.min_vertices)
     views = _views(frames, surface, settings, rejected, progress)
-    with atomic_path(folder / "frames.tar") as temporary:
-        stored = store_views(temporary, views, surface)
+    with ExitStack() as stack:
+        temporary = {name: stack.enter_context(atomic_path(folder / name)) for name in FILES}
+        stored = store_views(temporary["frames.tar"], views, surface)
         if not stored.frames:
             reasons = "; ".join(f"{n} x {why}" for why, n in count_reasons(rejected).items())
             raise GeosetError(
@@ -98,14 +101,15 @@ def _prepare(scan: Scan, folder: Path, settings: PrepareSettings, progress: Prog
         progress("pairs", 0, 1)
         pairs, of_pairs = choose_pairs(stored.cells, stored.depths, settings)
         progress("storing", 0, 1)
+        _store_arrays(temporary, surface, stored.vertex_colors(), pairs)
         # Last of all: until here, the folder is the scene that it was before.
         (folder / "scene.json").unlink(missing_ok=True)
-    files = _store_arrays(folder, surface, stored.vertex_colors(), pairs)
+    files = {name: digest(folder / name) for name in FILES}
     stamp = files["surface.ply"]["sha256"]
     made_by = {"threshold": settings.threshold, "min_vertices": settings.min_vertices}
     write_layer(folder, "geometric", sets, stamp, "scene", made_by)
-    notes = scan.notes + _store_scan_labels(folder, scan, surface, stamp)
-    notes += _remove_old_layers(folder, stamp)
+    notes = _remove_old_layers(folder, stamp)
+    notes = scan.notes + _store_scan_labels(folder, scan, surface, stamp) + notes
     return {
         "format_version": FORMAT_VERSION,
         "geoset_version": geoset.__version__,
@@ -127,14 +131,13 @@ def _prepare(scan: Scan, folder: Path, settings: PrepareSettings, progress: Prog
 
 
 def _store_arrays(
-    folder: Path, surface: Surface, colors: np.ndarray, pairs: dict[str, np.ndarray]
-) -> dict[str, dict]:
-    """Write pairs and surface; return sizes and checksums of the scene's files."""
-    with atomic_path(folder / "pairs.npz") as temporary, temporary.open("wb") as stream:
+    files: dict[str, Path], surface: Surface, colors: np.ndarray, pairs: dict[str, np.ndarray]
+) -> None:
+    """Write pairs and surface."""
+    with files["pairs.npz"].open("wb") as stream:
         np.savez(stream, **pairs)
     colored = TriangleMesh(surface.vertices, surface.faces, colors)
-    write_ply(folder / "surface.ply", colored, {"source_vertex": surface.source_vertex})
-    return {name: digest(folder / name) for name in ("frames.tar", "surface.ply", "pairs.npz")}
+    write_ply(files["surface.ply"], colored, {"source_vertex": surface.source_vertex})
 
 
 def _store_scan_labels(folder: Path, scan: Scan, surface: Surface, stamp: str) -> list[str]:
@@ -158,17 +161,20 @@ def _store_scan_labels(folder: Path, scan: Scan, surface: Surface, stamp: str) -
 
 
 def _remove_old_layers(folder: Path, stamp: str) -> list[str]:
-    """Remove layers of a surface that this one has replaced; return notes on them."""
+    """Remove layers of what this scan has replaced, surface or labels; return notes on them."""
     notes = []
     for file in sorted((folder / "sets").glob("*.npy")):
         try:
-            of_surface = read_stamp(LocalFolder(folder), f"sets/{file.stem}", ("surface_sha256",))
+            keys = ("surface_sha256", "made_by")
+            before, made_by = read_stamp(LocalFolder(folder), f"sets/{file.stem}", keys).values()
         except GeosetError:
-            of_surface = {}  # half written
-        if of_surface != {"surface_sha256": stamp}:
+            before, made_by = "", {}  # half written
+        of_labels = "images" in made_by or "file" in made_by
+        if before != stamp or of_labels:
             file.unlink()
             file.with_suffix(".json").unlink(missing_ok=True)
-            notes.append(f"layer '{file.stem}' was of the surface before; make it again")
+            what = "labels" if before == stamp else "surface"
+            notes.append(f"layer '{file.stem}' was of the {what} before; make it again")
     return notes
 
 

@@ -67,7 +67,10 @@ def checksum(folder: Folder, name: str) -> dict[str, Any]:
         GeosetError: its stamp cannot be read.
     """
     if isinstance(folder, LocalFolder):
-        return digest(folder.path / f"{name}.npy")
+        try:
+            return digest(folder.path / f"{name}.npy")
+        except OSError as error:
+            raise _unreadable(folder, name, error) from error
     return read_stamp(folder, name, CHECKSUM)
 
 

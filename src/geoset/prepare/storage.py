@@ -75,7 +75,13 @@ class LocalFolder:
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
-        (self.path / name).unlink(missing_ok=True)
+        try:
+            (self.path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise GeosetError(
+                f"{self.path / name}: cannot be removed ({error.strerror}); make its folder "
+                "writable"
+            ) from error
 
 
 class RemoteFolder:

@@ -103,10 +103,10 @@ def _inspect_prepared(path: str | Path, out: Path | None, frames: int, console: 
         "surface", f"{surface['vertices']} vertices, {surface['faces']} faces, {surface['source']}"
     )
     for layer in scene.layers:
-        sizes = np.unique(np.asarray(scene.sets(layer)), return_counts=True)[1]
-        table.add_row(
-            f"layer {layer}", f"{len(sizes)} sets, median {np.median(sizes):.0f} vertices"
-        )
+        labels = np.asarray(scene.sets(layer))
+        sizes = np.unique(labels[labels >= 0], return_counts=True)[1]
+        median = f", median {np.median(sizes):.0f} vertices" if len(sizes) else ""
+        table.add_row(f"layer {layer}", f"{len(sizes)} sets{median}")
     table.add_row("pairs", f"{len(scene.pairs)} kept of {info['pairs']['found']}")
     for reason, count in info["pairs"]["left_out"].items():
         table.add_row(f"pairs left out: {reason}", str(count))

@@ -1,6 +1,7 @@
 """The viewer's window, by viser: what is asked of the `Session` and where its answers appear."""
 
 import io
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -21,6 +22,7 @@ from geoset.viewer.session import COLOR, NAMES, Session
 MOST_CAMERAS = 40  # drawn; the others are reached by the slider
 THUMBNAIL = 96  # pixels of a camera's picture, about
 FRUSTUM = 0.02  # of the surface's extent
+LAST_PORT = 65535
 GAMMA = 2.2  # of the colours of images
 NOTICE = 6.0  # seconds that a message stays
 FAR_ANGLE = np.radians(75)  # of the view from afar, vertically
@@ -33,17 +35,23 @@ class Window:
     """Serves a session to browsers, who share what is shown but for where they look from.
 
     Raises:
-        GeosetError: no port is free.
+        GeosetError: no port is free, or the host is not this machine.
     """
 
     def __init__(self, session: Session, host: str, port: int):
+        if not 1 <= port <= LAST_PORT:
+            raise GeosetError(f"--port is {port}, expected 1 to {LAST_PORT}; 8080 is usual")
         self.session = session
         try:
+            # viser takes whatever fails for a port in use, and tries a thousand.
+            with socket.create_server((host, 0)):
+                pass
             with redirect_stdout(io.StringIO()):  # addresses in a box, whatever `verbose` says
                 self.server = viser.ViserServer(host, port, label="geoset", verbose=False)
         except OSError as error:
             raise GeosetError(
-                f"--host {host} --port {port}: cannot be opened ({error}); choose another --port"
+                f"--host {host} --port {port}: cannot be opened ({error}); choose another --port, "
+                "or a --host that is this machine's"
             ) from error
         self._lock = threading.RLock()  # viser calls from many threads
         self.server.scene.set_background_image(BACKGROUND)
