@@ -203,3 +203,8 @@ def test_content_that_changed(scene, name):
     with pytest.raises(GeosetError, match=re.escape(expected)):
         inspect(scene)
     assert not (scene / "contact_sheet.png").exists()
+
+
+def test_brackets_in_names_are_shown(prepared_rooms, tmp_path, said):
+    scene = shutil.copytree(prepared_rooms / "a", tmp_path / "[bold]x [red]")
+    assert said(scene)["picture"] == str(scene / "contact_sheet.png")

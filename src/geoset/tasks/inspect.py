@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from geoset.errors import GeosetError
@@ -93,8 +94,8 @@ def _inspect_prepared(path: str | Path, out: Path | None, frames: int, console: 
                     "folder and run geoset prepare again"
                 )
     info, entries = scene.info, scene.info["frames"]
-    table = Table(title=str(path), title_justify="left", show_header=False)
-    table.add_row("from", f"{info['scan']['path']} ({info['scan']['layout']})")
+    table = Table(title=escape(str(path)), title_justify="left", show_header=False)
+    table.add_row("from", escape(f"{info['scan']['path']} ({info['scan']['layout']})"))
     table.add_row("frames", f"{len(scene)} of {entries[0]['width']}x{entries[0]['height']}")
     for reason, count in count_reasons([tuple(r) for r in info["rejected"]]).items():
         table.add_row(f"rejected: {reason}", str(count))
@@ -106,7 +107,7 @@ def _inspect_prepared(path: str | Path, out: Path | None, frames: int, console: 
         labels = np.asarray(scene.sets(layer))
         sizes = np.unique(labels[labels >= 0], return_counts=True)[1]
         median = f", median {np.median(sizes):.0f} vertices" if len(sizes) else ""
-        table.add_row(f"layer {layer}", f"{len(sizes)} sets{median}")
+        table.add_row(escape(f"layer {layer}"), f"{len(sizes)} sets{median}")
     table.add_row("pairs", f"{len(scene.pairs)} kept of {info['pairs']['found']}")
     for reason, count in info["pairs"]["left_out"].items():
         table.add_row(f"pairs left out: {reason}", str(count))
@@ -124,7 +125,7 @@ def _inspect_prepared(path: str | Path, out: Path | None, frames: int, console: 
         )
     out = out or Path(f"{scene.name}.png" if is_url(path) else path / "contact_sheet.png")
     save_picture(scene_sheet(scene, frames), out)
-    table.add_row("picture", str(out))
+    table.add_row("picture", escape(str(out)))
     console.print(table)
     for note in info["notes"]:
         _say(console, f"note: {note}")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from geoset.errors import GeosetError
@@ -22,11 +23,11 @@ NO_SURFACE = "without depth and mesh there is no surface: the scan cannot be pre
 
 def print_scan(scan: Scan, console: Console) -> None:
     """Print what a scan holds and lacks, and what to do with it."""
-    table = Table(title=str(scan.path), title_justify="left", show_header=False)
+    table = Table(title=escape(str(scan.path)), title_justify="left", show_header=False)
     surface = _surface(scan)
     for rows in (_frames(scan), _depth(scan), _pose_statistics(scan), surface, _labels(scan)):
         for name, value in rows.items():
-            table.add_row(name, value)
+            table.add_row(escape(name), escape(value))
     console.print(table)
     for note in scan.notes:
         console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)

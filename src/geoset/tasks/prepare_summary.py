@@ -6,6 +6,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from geoset.prepare.storage import Folder
@@ -63,7 +64,7 @@ def _table(summary: PrepareSummary, scenes: dict[str, dict]) -> Table:
     if len(statuses) <= ROWS:
         for scene, status in statuses.items():
             name = scene if status == PREPARED else f"{scene} ({status})"
-            table.add_row(name, *(_row([scenes[scene]]) if scene in scenes else ()))
+            table.add_row(escape(name), *(_row([scenes[scene]]) if scene in scenes else ()))
         return table
     for status, count in Counter(statuses.values()).items():
         group = [scene for name, scene in scenes.items() if statuses[name] == status]
