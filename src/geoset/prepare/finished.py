@@ -24,7 +24,8 @@ def check_finished(folder: str | Path, scan_path: Path, wanted: dict) -> dict:
 
     Raises:
         OutdatedError: it is stored in another format, or the scan changed since.
-        GeosetError: it is another scan's, was prepared with other settings, or is damaged.
+        GeosetError: it is, or may be, of another scan, was prepared with other settings, or is
+            damaged.
     """
     info = _stored_info(folder)
     source = Path(info["scan"]["path"])
@@ -44,8 +45,9 @@ def check_finished(folder: str | Path, scan_path: Path, wanted: dict) -> dict:
     if fingerprint is not None and fingerprint != scan_fingerprint(scan_path):
         if source != scan_path.resolve():
             raise GeosetError(
-                f"{folder}: was prepared from {source}, which is not there now, and {scan_path} is "
-                "another scan. Choose another OUT for it, or remove the folder"
+                f"{folder}: was prepared from {source}, which is not there now, and {scan_path} "
+                "has other files (names, sizes, times). Choose another OUT, or remove the folder "
+                "to prepare it again"
             )
         raise OutdatedError(folder, "its scan changed since it was prepared")
     return info

@@ -44,7 +44,8 @@ class Window:
         self.session = session
         try:
             # viser takes whatever fails for a port in use, and tries a thousand.
-            with socket.create_server((host, 0)):
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            with socket.create_server((host, 0), family=family):
                 pass
             with redirect_stdout(io.StringIO()):  # addresses in a box, whatever `verbose` says
                 self.server = viser.ViserServer(host, port, label="geoset", verbose=False)
