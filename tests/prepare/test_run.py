@@ -412,8 +412,9 @@ def test_a_disk_that_fills_up_keeps_what_was_prepared(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("geoset.prepare.run.write_ply", full)
-    with pytest.raises(GeosetError, match=r"No space left.*What was prepared of it before is kept"):
+    monkeypatch.setattr("geoset.prepare.run.save_ply", full)
+    text = r"room/surface\.ply: cannot be written \(No space left.* prepared of it before is kept$"
+    with pytest.raises(GeosetError, match=text):
         prepare_scene(scan, tmp_path / "out", SETTINGS)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 

@@ -202,6 +202,12 @@ def test_a_damaged_scene_file(folder, text):
         PreparedScene(folder)
 
 
+def test_a_scene_file_that_lacks_something(folder):
+    (folder / "scene.json").write_text(json.dumps({"format_version": FORMAT_VERSION, "scan": {}}))
+    with pytest.raises(GeosetError, match=r"has no files, frames, settings, surface; the scene is"):
+        PreparedScene(folder)
+
+
 def test_not_a_scene(tmp_path):
     for path in (tmp_path, tmp_path / "nowhere"):
         expected = f"{path}: holds no prepared scene (no scene.json); make one with: geoset prepare"

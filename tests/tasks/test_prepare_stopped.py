@@ -64,7 +64,8 @@ def test_killed_before_each_of_its_files(tmp_path, monkeypatch):
         with monkeypatch.context() as patch, pytest.raises(Killed):
             patch.setattr(Path, "replace", dying_replace(patch, number))
             prepare_scene(scan, out, settings)
-        assert len(list(out.rglob("*.part"))) == 1
+        # The first three get their names together, the others one by one.
+        assert len(list(out.rglob("*.part"))) == max(1, 4 - number)
         assert not (out / "box/scene.json").exists()
         assert_whole_or_absent(out / "box")
     prepare_scene(scan, out, settings)

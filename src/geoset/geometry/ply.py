@@ -77,6 +77,19 @@ def write_ply(
     Raises:
         GeosetError: a property does not fit the format or the mesh, or the disk is full.
     """
+    with atomic_path(path) as temporary:
+        save_ply(temporary, mesh, properties)
+
+
+def save_ply(
+    path: Path, mesh: TriangleMesh, properties: dict[str, np.ndarray] | None = None
+) -> None:
+    """Write as `write_ply` does, but to the file itself.
+
+    Raises:
+        GeosetError: a property does not fit the format or the mesh.
+        OSError: the file cannot be written.
+    """
     rows = _vertex_rows(path, mesh, properties or {})
     faces = np.empty(len(mesh.faces), [("count", "u1"), ("vertices", "<i4", 3)])
     faces["count"], faces["vertices"] = 3, mesh.faces
@@ -92,7 +105,7 @@ def write_ply(
         "property list uchar int vertex_indices",
         "end_header\n",
     ]
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
+    with path.open("wb") as file:
         file.write("\n".join(header).encode("ascii"))
         rows.tofile(file)
         faces.tofile(file)

@@ -1,7 +1,7 @@
 """From a scan folder to a prepared scene."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from geoset.errors import GeosetError
 from geoset.files import atomic_path, atomic_write, digest, remove_partial
 from geoset.geometry.mesh import TriangleMesh
 from geoset.geometry.oversegment import oversegment
-from geoset.geometry.ply import write_ply
+from geoset.geometry.ply import save_ply
 from geoset.geometry.raycast import Raycaster
 from geoset.prepare.finished import OutdatedError, check_finished, scan_fingerprint
 from geoset.prepare.pairs import choose_pairs
@@ -90,8 +90,11 @@ def _prepare(scan: Scan, folder: Path, settings: PrepareSettings, progress: Prog
     sets = oversegment(surface.vertices, surface.faces, settings.threshold, settings.min_vertices)
     views = _views(frames, surface, settings, rejected, progress)
     with ExitStack() as stack:
-        temporary = {name: stack.enter_context(atomic_path(folder / name)) for name in FILES}
-        stored = store_views(temporary["frames.tar"], views, surface)
+
+        def temporary(name: str) -> Path:
+            return stack.enter_context(atomic_path(folder / name))
+
+        stored = store_views(temporary("frames.tar"), views, surface)
         if not stored.frames:
             reasons = "; ".join(f"{n} x {why}" for why, n in count_reasons(rejected).items())
             raise GeosetError(
@@ -131,13 +134,16 @@ def _prepare(scan: Scan, folder: Path, settings: PrepareSettings, progress: Prog
 
 
 def _store_arrays(
-    files: dict[str, Path], surface: Surface, colors: np.ndarray, pairs: dict[str, np.ndarray]
+    temporary: Callable[[str], Path],
+    surface: Surface,
+    colors: np.ndarray,
+    pairs: dict[str, np.ndarray],
 ) -> None:
-    """Write pairs and surface."""
-    with files["pairs.npz"].open("wb") as stream:
+    """Write pairs and surface; `temporary`: the file to write for a name."""
+    with temporary("pairs.npz").open("wb") as stream:
         np.savez(stream, **pairs)
     colored = TriangleMesh(surface.vertices, surface.faces, colors)
-    write_ply(files["surface.ply"], colored, {"source_vertex": surface.source_vertex})
+    save_ply(temporary("surface.ply"), colored, {"source_vertex": surface.source_vertex})
 
 
 def _store_scan_labels(folder: Path, scan: Scan, surface: Surface, stamp: str) -> list[str]:

@@ -237,6 +237,11 @@ def read_scene_info(folder: Folder) -> dict[str, Any]:
             f"{folder}: was prepared in format {version} by geoset {info.get('geoset_version')}, "
             f"this version reads format {FORMAT_VERSION}. Prepare the scan again into a new folder"
         )
+    if missing := sorted({"files", "frames", "scan", "settings", "surface"} - info.keys()):
+        raise GeosetError(
+            f"{folder}/scene.json: has no {', '.join(missing)}; the scene is damaged. Remove its "
+            "folder and run geoset prepare again"
+        )
     return info
 
 
