@@ -375,6 +375,10 @@ def test_a_scan_that_changed_is_prepared_again(tmp_path):
     assert PreparedScene(tmp_path / "out/room").frame_ids == ["000000", "000001", "000002"]
 
 
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def remove_images(scan):
     shutil.rmtree(scan / "color")
 
@@ -395,18 +399,18 @@ def test_a_scan_that_is_of_no_use_any_more_keeps_what_was_prepared(tmp_path, cha
     scan = write_box_room(tmp_path / "room")
     prepare_scene(scan, tmp_path / "out", SETTINGS)
     folder = tmp_path / "out/room"
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    before = contents(folder)
     change(scan)
     with pytest.raises(GeosetError, match=r"What was prepared of it before is kept$"):
         prepare_scene(scan, tmp_path / "out", SETTINGS)
-    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert contents(folder) == before
 
 
 def test_a_disk_that_fills_up_keeps_what_was_prepared(tmp_path, monkeypatch):
     scan = write_box_room(tmp_path / "room")
     prepare_scene(scan, tmp_path / "out", SETTINGS)
     folder = tmp_path / "out/room"
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    before = contents(folder)
     (scan / "pose/000003.txt").unlink()
 
     def full(*_):
@@ -416,12 +420,13 @@ def test_a_disk_that_fills_up_keeps_what_was_prepared(tmp_path, monkeypatch):
     text = r"room/surface\.ply: cannot be written \(No space left.* prepared of it before is kept$"
     with pytest.raises(GeosetError, match=text):
         prepare_scene(scan, tmp_path / "out", SETTINGS)
-    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert contents(folder) == before
 
 
 def test_layers_of_labels_go_with_the_scan_that_had_them(tmp_path):
     scan = write_box_room(tmp_path / "room")
-    folder = prepare_scene(scan, tmp_path / "out", SETTINGS) and tmp_path / "out/room"
+    prepare_scene(scan, tmp_path / "out", SETTINGS)
+    folder = tmp_path / "out/room"
     scene = PreparedScene(folder)
     stamp, labels = scene.layer_stamp("geometric")["surface_sha256"], np.array(scene.sets())
     write_layer(folder, "seen", labels, stamp, "global", {"images": "semantic"})

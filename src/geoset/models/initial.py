@@ -51,8 +51,7 @@ def load_initial(network: ImageNetwork, weights: str) -> str:
     own = network.state_dict()
     whole = any(key.startswith("decoder.") and key in own for key in state)
     if not whole:
-        state, decoder = without(state, {"decoder.": "another architecture's"})
-        skipped = ", ".join(filter(None, (decoder, skipped)))
+        state, skipped = _without_decoder(state, skipped, "another architecture's")
     wanted = ("encoder.", "decoder.") if whole else ("encoder.",)
     kept = {key for key in own if _is_count(key) or not key.startswith(wanted)}
     load_weights(network, {key: own[key] for key in kept} | state, source)
@@ -67,11 +66,11 @@ def load_encoder(encoder: nn.Module, weights: str) -> str:
     if weights == "scratch":
         return DRAWN
     state, source, skipped = _find(encoder, weights)
-    state, decoder = without(state, {"decoder.": "decoder"})
+    state, skipped = _without_decoder(state, skipped, "decoder")
     state = {key.removeprefix("encoder."): value for key, value in state.items()}
     counts = {key: value for key, value in encoder.state_dict().items() if _is_count(key)}
     load_weights(encoder, counts | state, source)
-    return _report(state, source, "", ", ".join(filter(None, (decoder, skipped))))
+    return _report(state, source, "", skipped)
 
 
 def _find(encoder: nn.Module, weights: str) -> tuple[dict[str, Tensor], str, str]:
@@ -97,6 +96,14 @@ def _find(encoder: nn.Module, weights: str) -> tuple[dict[str, Tensor], str, str
         state, source = read_weights(path)[0], str(path)
     state, skipped = _own_names(encoder, state, source)
     return state, source, skipped
+
+
+def _without_decoder(
+    state: dict[str, Tensor], skipped: str, meaning: str
+) -> tuple[dict[str, Tensor], str]:
+    """Split off a decoder; return the rest, and what was skipped with it and before."""
+    state, decoder = without(state, {"decoder.": meaning})
+    return state, ", ".join(filter(None, (decoder, skipped)))
 
 
 def _report(state: dict[str, Tensor], source: str, decoder: str, skipped: str) -> str:

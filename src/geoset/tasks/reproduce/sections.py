@@ -97,13 +97,10 @@ def _scores(results: Mapping[str, Any]) -> list[Block]:
     note = how + (" [what was published]." if published else ".")
     small = results["settings"]["scale"] == "small"
     notes = [SMALL_NOTE] if published and small else []
-    if results["made"]["data"] != "benchmark" and not small and _scores_on(results, "scannet"):
+    on_scannet = any(c.task.data == "scannet" for c in TABLES[results["table"]].columns)
+    if results["made"]["data"] != "benchmark" and not small and on_scannet:
         notes.append(PAPER_NOTE)
     return [Rows(["method", *results["columns"]], rows), note, *notes]
-
-
-def _scores_on(results: Mapping[str, Any], data: str) -> bool:
-    return any(column.task.data == data for column in TABLES[results["table"]].columns)
 
 
 def cell_text(cell: Mapping[str, Any]) -> str:
