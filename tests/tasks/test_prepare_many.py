@@ -172,12 +172,20 @@ def test_parts_that_there_are_not(scans, tmp_path, shard):
     )
 
 
-def test_scenes_inside_their_scan_are_refused(scans):
+@pytest.mark.parametrize(
+    ("asked", "out", "why"),
+    [
+        ("s0000", "s0000/prepared", "is inside the scan {scans}/s0000"),
+        ("", "s0001", "is inside the scan {scans}/s0001"),
+        ("", "", "is where the scan {scans}/s0000 lies"),
+    ],
+)
+def test_nothing_is_written_into_scans(scans, asked, out, why):
+    before = set(scans.rglob("*"))
     with pytest.raises(GeosetError) as error:
-        prepare_quietly(scans / "s0000", scans / "s0000/prepared", SETTINGS)
-    assert str(error.value) == (
-        f"{scans}/s0000/prepared: is inside the scan {scans}/s0000; choose another OUT"
-    )
+        prepare_quietly(scans / asked, scans / out, SETTINGS)
+    assert str(error.value) == f"{scans / out}: {why.format(scans=scans)}; choose another OUT"
+    assert set(scans.rglob("*")) == before
 
 
 def large(engine):

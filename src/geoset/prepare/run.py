@@ -56,9 +56,8 @@ def prepare_scene(
     Raises:
         GeosetError: the scan cannot be used, or `out` holds it prepared with other settings.
     """
+    refuse_inside(scan_path, out)
     folder = out / scan_name(scan_path)
-    if folder.resolve() == scan_path.resolve():
-        raise GeosetError(f"{out}: is where the scan {scan_path} lies; choose another OUT")
     wanted = json.loads(json.dumps(asdict(settings)))
     if (folder / "scene.json").is_file():
         try:
@@ -79,6 +78,15 @@ def prepare_scene(
     info["settings"], info["scan"]["fingerprint"] = wanted, fingerprint
     atomic_write(folder / "scene.json", json.dumps(info, indent=1, sort_keys=True))
     return SceneReport(folder.name, "prepared", info=info)
+
+
+def refuse_inside(scan: Path, out: Path) -> None:
+    """Raise GeosetError if what goes into `out` would be written into the scan."""
+    here, there = scan.resolve(), out.resolve()
+    if there.is_relative_to(here):
+        raise GeosetError(f"{out}: is inside the scan {scan}; choose another OUT")
+    if there / scan_name(scan) == here:
+        raise GeosetError(f"{out}: is where the scan {scan} lies; choose another OUT")
 
 
 def _prepare(scan: Scan, folder: Path, settings: PrepareSettings, progress: Progress) -> dict:

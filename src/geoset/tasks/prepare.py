@@ -15,6 +15,7 @@ from rich.console import Console
 from geoset.errors import GeosetError
 from geoset.prepare.data_set import write_index
 from geoset.prepare.finished import OutdatedError, check_finished
+from geoset.prepare.run import refuse_inside
 from geoset.prepare.storage import Folder, LocalFolder, RemoteFolder, is_url, open_folder
 from geoset.recipes import PrepareSettings
 from geoset.scans.detect import find_scans
@@ -61,13 +62,17 @@ def prepare(
         split_list: a file of names of scans to take
 
     Raises:
-        GeosetError: `scans` holds no scan, every one of them failed, or there is no such engine.
+        GeosetError: `scans` holds no scan, `out` is where one lies, every one of them failed, or
+            there is no such engine.
     """
     settings, console = settings or PrepareSettings(), console or Console(stderr=True)
     where, (number, parts) = Engine(engine, workers, address), _shard(shard)
     found = find_scans(scans, split, split_list)
     paths = [path.absolute() for path in found.scans][number - 1 :: parts]
     out = open_folder(out if is_url(out) else Path(out).absolute())
+    if isinstance(out, LocalFolder):
+        for path in paths:
+            refuse_inside(path, out.path)
     name = f"report-{number}-of-{parts}.json" if shard else "report.json"
     former = _seconds_in(out, name)
     if isinstance(out, RemoteFolder):
@@ -137,8 +142,6 @@ def _check(scan: Path, out: Folder, wanted: dict) -> Outcome | str | None:
     """Return what is known of a scan without preparing it: an outcome, why it is outdated, None."""
     name = scan_name(scan)
     try:
-        if isinstance(out, LocalFolder) and out.path.resolve().is_relative_to(scan.resolve()):
-            raise GeosetError(f"{out}: is inside the scan {scan}; choose another OUT")
         if out.exists(f"{name}/scene.json"):
             return Outcome(scan, FINISHED, info=check_finished(out.place(name), scan, wanted))
     except OutdatedError as error:
