@@ -91,20 +91,21 @@ def test_http_needs_an_index(here):
         assert len(PreparedScene(f"{served.url}/kitchen")) == 4
 
 
-def test_the_index(here, memory):
+@pytest.mark.parametrize("given", ["", "kitchen"])
+def test_the_index(here, memory, given):
     shutil.copy(here / "kitchen/sets/geometric.npy", here / "kitchen/sets/mine.npy")
-    refresh_indexes([here, here / "kitchen"])
+    refresh_indexes([here / given])
     expected = {
         "a b": {"groups": [], "sets": ["geometric.json", "geometric.npy"]},
         "kitchen": {"groups": [], "sets": ["geometric.json", "geometric.npy", "mine.npy"]},
     }
     assert json.loads((here / "index.json").read_text()) == {"scenes": expected}
-    refresh_indexes([memory, f"{memory}/kitchen"])
+    remote = fsspec.filesystem("memory")
+    remote.pipe("/data_set/prepared/index.json", b"of before")
+    refresh_indexes([f"{memory}/{given}"])
     assert not (here / "kitchen/index.json").exists()
     expected["kitchen"]["sets"].pop()
-    assert json.loads(fsspec.filesystem("memory").cat("/data_set/prepared/index.json")) == {
-        "scenes": expected
-    }
+    assert json.loads(remote.cat("/data_set/prepared/index.json")) == {"scenes": expected}
 
 
 def test_published_last_and_whole(scene, memory, monkeypatch):

@@ -91,7 +91,9 @@ def write_index(folder: Folder) -> None:
 
 
 def refresh_indexes(paths: Iterable[str | Path]) -> None:
-    """Write the index anew in those of the folders that have one."""
-    for folder in map(open_folder, paths):
-        if folder.exists(INDEX):
-            write_index(folder)
+    """Write the index anew where folders of scenes, given or of scenes that are given, have one."""
+    folders = map(open_folder, paths)
+    data_sets = [each.parent if each.exists("scene.json") else each for each in folders]
+    for data_set in {str(each): each for each in data_sets}.values():
+        if data_set.exists(INDEX):
+            write_index(data_set)

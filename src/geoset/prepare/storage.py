@@ -39,6 +39,11 @@ class LocalFolder:
         """Its last part."""
         return self.path.resolve().name
 
+    @property
+    def parent(self) -> "LocalFolder":
+        """The folder it lies in."""
+        return LocalFolder(self.path.absolute().parent)
+
     def place(self, name: str) -> Path:
         """Return the path or URL of a file or folder in it."""
         return self.path / name
@@ -105,6 +110,11 @@ class RemoteFolder:
         name = self.url.rpartition("/")[2]
         return unquote(name) if self._is_http else name
 
+    @property
+    def parent(self) -> "RemoteFolder":
+        """See `LocalFolder`."""
+        return RemoteFolder(self.url.rpartition("/")[0])
+
     def place(self, name: str) -> str:
         """See `LocalFolder`."""
         return f"{self.url}/{quote(name) if self._is_http else name}"
@@ -137,7 +147,7 @@ class RemoteFolder:
             return []
 
     def _indexed(self, below: str) -> list[str]:
-        data_set = RemoteFolder(self.url.rpartition("/")[0]) if below else self
+        data_set = self.parent if below else self
         try:
             scenes = json.loads(data_set.read_text(INDEX))["scenes"]
             return sorted(scenes.get(self.name, {}).get(below, []) if below else scenes)
