@@ -10,6 +10,7 @@ import torch
 import torchvision
 
 from export_cases import follow, make_network, save_run
+from folder_contents import contents
 from geoset import GeosetError
 from geoset.cli import main
 from geoset.models.initial import load_initial
@@ -187,6 +188,23 @@ def test_the_command(command, tmp_path, capsys):
         "README.md",
         "resnet18.safetensors",
     ]
+
+
+def test_what_an_export_would_replace(tmp_path):
+    save_run("narrow", tmp_path / "run")
+    out, mine = tmp_path / "out", "# My project"
+    for to in ("timm", "hub", "safetensors"):
+        export(tmp_path / "run", to, out)  # its own are replaced
+    (out / "README.md").write_text(mine)
+    before = contents(out), contents(tmp_path / "run")
+    for to in ("timm", "hub"):
+        with pytest.raises(
+            GeosetError, match=r"out/README\.md: is of something else, and would be"
+        ):
+            export(tmp_path / "run", to, out)
+    with pytest.raises(GeosetError, match=r"run: is the run's own folder; choose another --out"):
+        export(tmp_path / "run", "hub", tmp_path / "run")
+    assert (contents(out), contents(tmp_path / "run")) == before
 
 
 def test_help_reads_as_a_page(command, capsys):

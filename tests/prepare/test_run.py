@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from folder_contents import contents
 from geoset.errors import GeosetError
 from geoset.geometry.camera import invert, transform
 from geoset.geometry.mesh import TriangleMesh
@@ -373,10 +374,6 @@ def test_a_scan_that_changed_is_prepared_again(tmp_path):
     assert (first.status, again.status) == ("prepared", "prepared")
     assert len(again.info["frames"]) == 3
     assert PreparedScene(tmp_path / "out/room").frame_ids == ["000000", "000001", "000002"]
-
-
-def contents(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def remove_images(scan):

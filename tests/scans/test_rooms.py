@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
+from folder_contents import contents
 from geoset.errors import GeosetError
 from geoset.geometry.camera import Camera, invert, transform, why_not_rigid
 from geoset.scans.rooms import FLUSH_CLASSES, ROOM_CLASSES, RoomSettings, write_room
@@ -36,10 +37,6 @@ def facing(x, y, z, heading):
     pose[:3, :3] = np.array([[s, -c, 0], [0, 0, -1], [c, s, 0]]).T
     pose[:3, 3] = x, y, z
     return pose
-
-
-def contents(folder):
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*")}
 
 
 def read(folder, kind, k):

@@ -76,6 +76,13 @@ def test_predicted_labels(segmenter, labelled, tmp_path, capsys):
     assert "2 images: " in capsys.readouterr().out
 
 
+def test_classes_of_other_making_are_kept(segmenter, labelled, tmp_path):
+    (tmp_path / "classes.txt").write_text("1 wall\n")
+    with pytest.raises(GeosetError, match=r"classes\.txt: names other classes than .*; choose"):
+        predict_images(segmenter, [labelled / "room0/color"], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["classes.txt"]
+
+
 def test_predicted_instances(detector, labelled, tmp_path):
     geoset("predict", detector, labelled / "room0/color", "--out", tmp_path,
            "--score-threshold", "0")  # fmt: skip

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from two_rooms import contents, prepare_quietly
+from two_rooms import prepare_quietly, scenes_in
 
 from geoset.errors import GeosetError
 from geoset.prepare.scene import PreparedScene
@@ -57,19 +57,19 @@ def test_only_what_is_missing_is_prepared(rooms, prepared_rooms, copy):
     summary, _ = prepare_quietly(rooms, copy)
     assert [report.status for report in summary.reports] == ["finished before", "prepared"]
     assert before.items() <= times(copy).items()
-    assert contents(copy) == contents(prepared_rooms)
+    assert scenes_in(copy) == scenes_in(prepared_rooms)
 
 
 def test_one_scan_by_itself(rooms, prepared_rooms, tmp_path):
     summary, _ = prepare_quietly(rooms / "b", tmp_path)
     assert [report.scene for report in summary.reports] == ["b"]
-    assert contents(tmp_path / "b") == contents(prepared_rooms / "b")
+    assert scenes_in(tmp_path / "b") == scenes_in(prepared_rooms / "b")
 
 
 def test_two_workers_write_the_same_files(rooms, prepared_rooms, tmp_path):
     summary, printed = prepare_quietly(rooms, tmp_path, workers=2)
     assert [report.scene for report in summary.reports] == ["a", "b"]
-    assert contents(tmp_path) == contents(prepared_rooms)
+    assert scenes_in(tmp_path) == scenes_in(prepared_rooms)
     assert "failed" not in printed
 
 

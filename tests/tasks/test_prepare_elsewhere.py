@@ -5,7 +5,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from two_rooms import SETTINGS, contents, prepare_quietly
+from two_rooms import SETTINGS, prepare_quietly, scenes_in
 
 from geoset.errors import GeosetError
 from geoset.prepare.scene import PreparedScene
@@ -36,11 +36,11 @@ def test_the_same_as_here(rooms, prepared_rooms, everywhere):
     url, folder = everywhere
     summary, _ = prepare_quietly(rooms, url, workers=2)
     assert statuses(summary) == ["prepared", "prepared"]
-    assert contents(folder) == contents(prepared_rooms)
+    assert scenes_in(folder) == scenes_in(prepared_rooms)
     assert (folder / "report.json").is_file()
     summary, text = prepare_quietly(rooms, url, workers=2)
     assert statuses(summary) == ["finished before"] * 2 and "2 scans, 0 to prepare" in text
-    assert contents(folder) == contents(prepared_rooms)
+    assert scenes_in(folder) == scenes_in(prepared_rooms)
 
 
 def test_with_other_settings_it_is_refused(rooms, memory):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import dangerous_work
 import pytest
-from two_rooms import contents, prepare_quietly
+from two_rooms import prepare_quietly, scenes_in
 
 from geoset.errors import GeosetError
 from geoset.prepare.scene import FORMAT_VERSION
@@ -117,13 +117,13 @@ def test_one_broken_kind_of_scan_is_counted_once(tmp_path):
 def test_a_scan_that_changed_is_prepared_again(scans, tmp_path):
     out = tmp_path / "out"
     prepare_quietly(scans, out, SETTINGS)
-    before = contents(out)
+    before = scenes_in(out)
     os.utime(scans / "s0001/pose/000000.txt", (1, 1))  # of s0001 alone: files are linked
     summary, printed = prepare_quietly(scans, out, SETTINGS)
     assert statuses(summary)["s0001"] == "prepared" and printed.count("prepared again") == 1
     assert "prepared again: 1 x its scan changed since it was prepared" in printed
     assert report_in(out)["outdated"] == {"its scan changed since it was prepared": 1}
-    after = contents(out)
+    after = scenes_in(out)
     changed = [name for name in before if before[name] != after[name]]
     assert changed == ["s0001/scene.json"]
 
@@ -131,12 +131,12 @@ def test_a_scan_that_changed_is_prepared_again(scans, tmp_path):
 def test_a_scene_of_another_format_is_prepared_again(scans, tmp_path):
     out = tmp_path / "out"
     prepare_quietly(scans, out, SETTINGS)
-    before = contents(out)
+    before = scenes_in(out)
     file = out / "s0002/scene.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"format_version": 0}))
     _, printed = prepare_quietly(scans, out, SETTINGS)
     assert f"prepared again: 1 x is stored in format 0, now format {FORMAT_VERSION}" in printed
-    assert contents(out) == before
+    assert scenes_in(out) == before
 
 
 def test_shards_at_the_same_time(scans, tmp_path):
@@ -154,7 +154,7 @@ def test_shards_at_the_same_time(scans, tmp_path):
     assert reported == [["s0000", "s0004"], ["s0001", "s0005"], ["s0002"], ["s0003"]]
     summary, printed = prepare_quietly(scans, out, SETTINGS)
     assert "6 scans, 1 to prepare" in printed and len(summary.failed) == 1
-    assert contents(out) == contents(tmp_path / "whole")
+    assert scenes_in(out) == scenes_in(tmp_path / "whole")
 
 
 def test_a_part_without_scans(scans, tmp_path):

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from two_rooms import OPTIONS, contents, prepare_quietly
+from two_rooms import OPTIONS, prepare_quietly, scenes_in
 
 from geoset.errors import GeosetError
 from geoset.prepare.run import prepare_scene
@@ -36,7 +36,7 @@ def test_a_disk_that_fills_up(rooms, prepared_rooms, tmp_path, limit_file_size, 
     with pytest.raises(GeosetError, match="holds no prepared scene"):
         PreparedScene(tmp_path / "a")
     prepare_quietly(rooms / "a", tmp_path)
-    assert contents(tmp_path / "a") == contents(prepared_rooms / "a")
+    assert scenes_in(tmp_path / "a") == scenes_in(prepared_rooms / "a")
 
 
 def assert_whole_or_absent(folder):
@@ -59,7 +59,7 @@ def test_killed_before_each_of_its_files(tmp_path, monkeypatch):
     settings = PrepareSettings(image_size=(96, 128))
     scan, out = write_box_room(tmp_path / "box", POSES[:2]), tmp_path / "out"
     prepare_scene(scan, tmp_path / "whole", settings)
-    whole = contents(tmp_path / "whole")
+    whole = scenes_in(tmp_path / "whole")
     for number in range(1, len(whole) + 1):
         with monkeypatch.context() as patch, pytest.raises(Killed):
             patch.setattr(Path, "replace", dying_replace(patch, number))
@@ -69,7 +69,7 @@ def test_killed_before_each_of_its_files(tmp_path, monkeypatch):
         assert not (out / "box/scene.json").exists()
         assert_whole_or_absent(out / "box")
     prepare_scene(scan, out, settings)
-    assert contents(out) == whole
+    assert scenes_in(out) == whole
 
 
 def dying_replace(patch, number):
@@ -111,4 +111,4 @@ def test_killed_again_and_again(rooms, prepared_rooms, tmp_path, kills):
             assert_whole_or_absent(tmp_path / name)
     assert killed >= kills / 2
     assert subprocess.run(command, capture_output=True).returncode == 0
-    assert contents(tmp_path) == contents(prepared_rooms)
+    assert scenes_in(tmp_path) == scenes_in(prepared_rooms)

@@ -4,6 +4,7 @@ import io
 
 from rich.console import Console
 
+from folder_contents import contents
 from geoset.recipes import PrepareSettings
 from geoset.scans.rooms import RoomSettings, write_room
 from geoset.tasks.prepare import prepare
@@ -26,10 +27,6 @@ def prepare_quietly(scans, out, settings=SETTINGS, workers=1, **engine):
     return summary, text.getvalue()
 
 
-def contents(folder):
-    """Return the bytes of every file of scenes by its path; reports tell of times too."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and not path.match("report*.json")
-    }
+def scenes_in(folder):
+    """Return the files of prepared scenes; reports tell of times too."""
+    return contents(folder, but="report*.json")

@@ -64,17 +64,16 @@ scans allow research only. Whoever publishes them states the licence here, and a
 
 
 def export_hub(network: nn.Module, out: Path, *, title: str, history: str, license: str) -> str:
-    """Write `model.safetensors`, `config.json` and the model card `README.md` into a folder.
+    """Write `model.safetensors` and `config.json` into a folder; return the model card.
 
     history: sections of the card on training and results; license: its id on the hub, or "other"
-    Returns the card.
     """
     export_safetensors(network, out, whole=True)
     facts = describe(network)
     config = facts | {"library_name": "geoset", "geoset": __version__, "config": network.config}
     atomic_write(out / "config.json", json.dumps(config, indent=2) + "\n")
     task, what = _kind(network)
-    card = CARD.format(
+    return CARD.format(
         license=license,
         task=task,
         encoder=network.encoder.name,
@@ -85,8 +84,6 @@ def export_hub(network: nn.Module, out: Path, *, title: str, history: str, licen
         history=history,
         terms=NO_LICENCE if license == "other" else f"{license}.",
     )
-    atomic_write(out / "README.md", card)
-    return card
 
 
 def _kind(network: nn.Module) -> tuple[str, str]:

@@ -28,6 +28,8 @@ PARTS = {
 }
 """What each form can hold; the first unless another is asked for."""
 
+MADE_BY = "Written by geoset"  # in the README.md of each export
+
 
 def export(
     run: Path,
@@ -48,7 +50,8 @@ def export(
     license: of the model card, for the hub
 
     Raises:
-        GeosetError: there is no trained network, or it has no such form.
+        GeosetError: there is no trained network, it has no such form, or `out` holds other files
+            that would be replaced.
     """
     if to not in PARTS:
         raise GeosetError(f"--to is '{to}'; expected one of {', '.join(PARTS)}")
@@ -58,18 +61,29 @@ def export(
     if size and to != "onnx":
         raise GeosetError(f"--size is for --to onnx; {to} takes images of any size")
     weights = weights_of(run)
-    network = load_model(weights)
     out = out or weights.parent / "export" / to
+    _refuse_to_replace(out, weights)
+    network = load_model(weights)
     title = run.resolve().name if run.is_dir() else run.stem
     if to == "hub":
         history = history_of(weights)
-        export_hub(network, out, title=title, history=history, license=license)
+        text = export_hub(network, out, title=title, history=history, license=license)
     else:
-        usage = _write(network, to, out, part == "whole", size)
-        made = f"Written by geoset {__version__}: {type(network).__name__}, {part}."
-        atomic_write(out / "README.md", f"# {title}, for {to}\n\n{usage}\n{made}\n")
+        text = f"# {title}, for {to}\n\n{_write(network, to, out, part == 'whole', size)}"
+    made = f"{MADE_BY} {__version__}: {type(network).__name__}, {part}."
+    atomic_write(out / "README.md", f"{text}\n{made}\n")
     say(f"written: {out} (its README.md says how to load it)")
     return out
+
+
+def _refuse_to_replace(out: Path, weights: Path) -> None:
+    if out.resolve() == weights.parent.resolve():
+        raise GeosetError(f"{out}: is the run's own folder; choose another --out")
+    readme = out / "README.md"
+    if readme.is_file() and MADE_BY.encode() not in readme.read_bytes():
+        raise GeosetError(
+            f"{readme}: is of something else, and would be replaced; choose another --out"
+        )
 
 
 def _write(

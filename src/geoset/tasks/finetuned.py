@@ -157,12 +157,16 @@ def predict_images(
 
     Raises:
         GeosetError: there is no image, or none that can be read; the network is none that was
-            fine-tuned. An image among others that cannot be read is left out and named.
+            fine-tuned; `out` has results of other classes. An image among others that cannot be
+            read is left out and named.
     """
     network, paths = load_model(weights_of(run)), _images(images)
     if not isinstance(network, Segmenter | Detector):
         raise _not_finetuned(weights_of(run))
-    atomic_write(out / "classes.txt", "".join(f"{name}\n" for name in network.classes))
+    classes, text = out / "classes.txt", "".join(f"{name}\n" for name in network.classes)
+    if classes.is_file() and classes.read_bytes() != text.encode():
+        raise GeosetError(f"{classes}: names other classes than {run} has; choose another --out")
+    atomic_write(classes, text)
     colors, unreadable = class_colors(network.classes), []
     for path in paths:
         try:
