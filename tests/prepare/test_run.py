@@ -413,7 +413,7 @@ def test_a_disk_that_fills_up_keeps_what_was_prepared(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("geoset.prepare.run.save_ply", full)
+    monkeypatch.setattr("geoset.prepare.run.write_ply", full)
     text = r"room/surface\.ply: cannot be written \(No space left.* prepared of it before is kept$"
     with pytest.raises(GeosetError, match=text):
         prepare_scene(scan, tmp_path / "out", SETTINGS)

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from geoset.errors import GeosetError
-from geoset.files import atomic_path
 from geoset.geometry.mesh import TriangleMesh
 from geoset.geometry.ply_tables import Column, bad_ply, count_rows, read_tables
 
@@ -67,24 +66,12 @@ def read_ply_properties(path: str | Path) -> dict[str, np.ndarray]:
 def write_ply(
     path: str | Path, mesh: TriangleMesh, properties: dict[str, np.ndarray] | None = None
 ) -> None:
-    """Write a binary little-endian PLY, all of it or nothing; any mesh viewer opens it.
+    """Write a binary little-endian PLY; any mesh viewer opens it.
 
     Args:
-        path: the file; it takes this name only when it is complete
+        path: the file
         mesh: vertices keep their float type
         properties: further (V,) arrays of vertices by name, of up to 32-bit integers or floats
-
-    Raises:
-        GeosetError: a property does not fit the format or the mesh, or the disk is full.
-    """
-    with atomic_path(path) as temporary:
-        save_ply(temporary, mesh, properties)
-
-
-def save_ply(
-    path: Path, mesh: TriangleMesh, properties: dict[str, np.ndarray] | None = None
-) -> None:
-    """Write as `write_ply` does, but to the file itself.
 
     Raises:
         GeosetError: a property does not fit the format or the mesh.
@@ -105,7 +92,7 @@ def save_ply(
         "property list uchar int vertex_indices",
         "end_header\n",
     ]
-    with path.open("wb") as file:
+    with Path(path).open("wb") as file:
         file.write("\n".join(header).encode("ascii"))
         rows.tofile(file)
         faces.tofile(file)

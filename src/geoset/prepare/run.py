@@ -13,7 +13,7 @@ from geoset.errors import GeosetError
 from geoset.files import atomic_path, atomic_write, digest, remove_partial
 from geoset.geometry.mesh import TriangleMesh
 from geoset.geometry.oversegment import oversegment
-from geoset.geometry.ply import save_ply
+from geoset.geometry.ply import write_ply
 from geoset.geometry.raycast import Raycaster
 from geoset.prepare.finished import OutdatedError, check_finished, scan_fingerprint
 from geoset.prepare.pairs import choose_pairs
@@ -151,7 +151,7 @@ def _store_arrays(
     with temporary("pairs.npz").open("wb") as stream:
         np.savez(stream, **pairs)
     colored = TriangleMesh(surface.vertices, surface.faces, colors)
-    save_ply(temporary("surface.ply"), colored, {"source_vertex": surface.source_vertex})
+    write_ply(temporary("surface.ply"), colored, {"source_vertex": surface.source_vertex})
 
 
 def _store_scan_labels(folder: Path, scan: Scan, surface: Surface, stamp: str) -> list[str]:
