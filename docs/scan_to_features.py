@@ -283,6 +283,6 @@ for ours, other in zip(maps.values(), theirs, strict=True):
 ## And then
 
 Put `SCANS` at the top to a folder of yours and run it again, with another `WORK`. More scans help
-most: the paper trained on 1,200 rooms. The page *Start here* goes the same way from the command
+most: the paper trained on 1,513 scans. The page *Start here* goes the same way from the command
 line, and *Recipes* names what the paper ran.
 """

@@ -189,7 +189,7 @@ def test_a_scene_of_another_version(folder):
     edit_info(folder, format_version=99, geoset_version="7.0")
     expected = (
         f"{folder}: was prepared in format 99 by geoset 7.0, this version reads format "
-        f"{FORMAT_VERSION}. Prepare the scan again into a new folder"
+        f"{FORMAT_VERSION}. Run geoset prepare again"
     )
     with pytest.raises(GeosetError, match=re.escape(expected)):
         PreparedScene(folder)

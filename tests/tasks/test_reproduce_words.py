@@ -6,7 +6,14 @@ import pytest
 
 from geoset.recipes import ReproduceSettings
 from geoset.tasks.reproduce.compute import fairness, preparing_text, ratios
-from geoset.tasks.reproduce.words import command, difference_text, headline, not_run, verdicts
+from geoset.tasks.reproduce.words import (
+    command,
+    difference_text,
+    headline,
+    not_run,
+    of_seeds,
+    verdicts,
+)
 
 CELL = {"n": 3, "mean": 9.0, "margin": 1.0}
 NONE = {"n": 0, "mean": None, "margin": None, "significant": None}
@@ -88,9 +95,21 @@ def test_cells_without_a_seed_and_cells_that_lack_some():
     results = results_of(scratch=[CELL, CELL], view=[few, none], geo=[none, none])
     assert not_run(results) == [
         "Not run: Pri3D (View) (fine-tuned); Pri3D (Geo).",
-        "Of 3 seeds there are fewer: Pri3D (View) (probe 1).",
+        "Cells with fewer than 3 seeds: Pri3D (View) (probe 1).",
     ]
     assert not_run(results_of(scratch=[CELL, CELL])) == []
+
+
+@pytest.mark.parametrize(
+    ("together", "said"),
+    [
+        (None, []),
+        ([4], ["Times are of seed 4 alone."]),
+        ([0, 1], ["Times are of the seeds 0, 1, which were run together."]),
+    ],
+)
+def test_what_is_of_some_seeds(together, said):
+    assert of_seeds({"together": together}, "Times") == said
 
 
 def test_the_command_that_makes_a_table():

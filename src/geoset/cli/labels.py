@@ -212,8 +212,9 @@ def predict(
 ) -> None:
     """Apply a fine-tuned network to images: labels, masks, boxes.
 
-    Of an image NAME, a network for segmentation gives NAME.labels.png (class k of classes.txt is
-    k + 1), Mask R-CNN NAME.instances.png and NAME.json; both give NAME.overlay.jpg to look at.
+    Of an image NAME, a network for segmentation gives NAME.labels.png (value k is line k of
+    classes.txt, 0 is none), Mask R-CNN NAME.instances.png and NAME.json; both give
+    NAME.overlay.jpg to look at.
 
     Examples:
         geoset predict runs/seg my_images --out predictions

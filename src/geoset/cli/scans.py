@@ -50,7 +50,7 @@ def prepare(
 
     Finished scenes are skipped, unless their scan changed since: a run that was stopped is
     continued by the same command. A scan that fails does not stop the others; the exit code is
-    then 1, and OUT/failed says why. OUT/report.json tells of all scans.
+    then 1, or 2 if all failed, and OUT/failed says why. OUT/report.json tells of all scans.
 
     Examples:
         geoset prepare my_scans prepared --workers 2
@@ -118,7 +118,7 @@ def group(
     out: Path | None = None,
     workers: int = 1,
 ) -> None:
-    """Declare sets of different scenes alike, to be drawn together.
+    """Declare sets of different scenes alike, to be pulled together.
 
     Writes groups/NAME.npy into each scene, and a picture of what the groups hold: look at it.
     Train with geoset pretrain --groups NAME: sets of one group attract each other.

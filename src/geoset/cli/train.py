@@ -56,7 +56,7 @@ def pretrain(
 
     Recipes:
         small              View, then sets; a narrow ResNet-18: minutes on 2 cores
-        demo               the same for images of 96x128, as geoset demo runs it
+        demo               small, with twice the features and steps: geoset demo
         paper              View + Geo (5 epochs), then sets (2); ResNet-50, ImageNet
         pri3d_view         View (5 epochs)
         pri3d_geo          Geo (5 epochs)
@@ -66,6 +66,9 @@ def pretrain(
         continue_view_geo  View + Geo (5 epochs), then View + Geo (2)
         sets_only          sets (7 epochs)
         moco               MoCo v2 on single images (100 epochs), a baseline
+
+    Stages of View or Geo in paper, pri3d_* and continue_* predict depth, too, as Pri3D's scripts
+    do; --stages.0.depth 0 leaves it out.
 
     Examples:
         geoset pretrain prepared --recipe small --out runs/first

@@ -235,7 +235,7 @@ def read_scene_info(folder: Folder) -> dict[str, Any]:
     if version != FORMAT_VERSION:
         raise GeosetError(
             f"{folder}: was prepared in format {version} by geoset {info.get('geoset_version')}, "
-            f"this version reads format {FORMAT_VERSION}. Prepare the scan again into a new folder"
+            f"this version reads format {FORMAT_VERSION}. Run geoset prepare again"
         )
     if missing := sorted({"files", "frames", "scan", "settings", "surface"} - info.keys()):
         raise GeosetError(

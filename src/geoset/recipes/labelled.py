@@ -16,7 +16,7 @@ class DataSettings:
     val_data: Path | None = None
     """what is scored on, if it lies elsewhere: all of it; none = the val split of DATA"""
     share: float = 1.0
-    """share of the training images to learn from, the first by whole scenes: 0.2 is 20 %"""
+    """share of the training images to learn from, 0.2 is 20 %: whole scenes, first come first"""
     train_list: Path | None = None
     """file that names scenes or images to learn from, one a line; none = the list beside DATA"""
     val_list: Path | None = None

@@ -18,7 +18,7 @@ class LayerSettings:
     threshold: tuple[float, ...] = ()
     """over-segment at these values of k (larger gives larger sets): layers geometric-K"""
     min_vertices: int = 20
-    """for --threshold: smaller sets are merged into a neighbour; if not 20, geometric-K-N"""
+    """for --threshold: smaller sets are merged; other than 20 makes layers geometric-K-N"""
     labels: Path | None = None
     """folder of <scene>.npy, one integer a vertex of the prepared surface or of the scan's mesh"""
     images: Literal["semantic", "instance"] | None = None
@@ -26,7 +26,7 @@ class LayerSettings:
     name: str | None = None
     """what the layer is called; labels need one, images have the default semantic or instance"""
     scope: Literal["scene", "global"] | None = None
-    """for --labels: an id means the same in every scene (global), or nothing elsewhere (scene)"""
+    """for --labels: an id means the same in every scene (global), or not (scene, as none)"""
 
     def __post_init__(self) -> None:
         given = [key for key in ("threshold", "labels", "images") if getattr(self, key)]

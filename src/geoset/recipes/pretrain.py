@@ -21,7 +21,7 @@ class ModelSettings:
     width: float = 1.0
     """factor on the width of a ResNet; below 1 for training on a CPU"""
     weights: str = "scratch"
-    """what the network starts from: scratch, imagenet, or a file of weights"""
+    """what the network starts from: scratch, imagenet, a run, or a file of weights"""
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class Hardware:
     nodes: int = 1
     """how many machines; each starts the same command, as torchrun and SLURM do"""
     workers: int = 1
-    """processes that load data, for each device; with geo each keeps all voxels (ScanNet: 4 GB)"""
+    """processes that load data, for each device; for Geo each keeps all voxels (ScanNet: 4 GB)"""
     checkpoint_seconds: float = 60.0
     """seconds from one checkpoint to the next: what a kill can cost at most"""
     compile: bool = False

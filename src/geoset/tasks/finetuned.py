@@ -151,9 +151,9 @@ def predict_images(
 ) -> None:
     """Apply a fine-tuned network to images, and write what it finds.
 
-    Of a segmentation network NAME.labels.png (class k is k + 1, 0 = none, 16 bit), of Mask R-CNN
-    NAME.instances.png (instance k is k + 1, 16 bit; the surest on top) and NAME.json (class, score
-    and box of each); of both NAME.overlay.jpg. `classes.txt` names the classes.
+    Of a segmentation network NAME.labels.png (16 bit: k is line k of `classes.txt`, 0 = none), of
+    Mask R-CNN NAME.json (class, score and box of each instance) and NAME.instances.png (16 bit: k
+    is the k-th of them, the surest on top); of both NAME.overlay.jpg.
 
     Raises:
         GeosetError: there is no image, or none that can be read; the network is none that was

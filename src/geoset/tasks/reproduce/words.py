@@ -146,7 +146,7 @@ def not_run(results: Mapping[str, Any]) -> list[str]:
         none += [title_of(row) + ("" if whole else f" ({', '.join(empty)})")] if empty else []
         some += [f"{title_of(row)} ({', '.join(few)})"] if few else []
     said = [f"Not run: {'; '.join(none)}."] if none else []
-    return said + ([f"Of {planned} seeds there are fewer: {'; '.join(some)}."] if some else [])
+    return said + ([f"Cells with fewer than {planned} seeds: {'; '.join(some)}."] if some else [])
 
 
 def of_seeds(results: Mapping[str, Any], what: str) -> list[str]:
@@ -154,6 +154,8 @@ def of_seeds(results: Mapping[str, Any], what: str) -> list[str]:
     seeds = results.get("together")
     if not seeds:
         return []
+    if len(seeds) == 1:
+        return [f"{what} are of seed {seeds[0]} alone."]
     return [f"{what} are of the seeds {', '.join(map(str, seeds))}, which were run together."]
 
 
