@@ -155,6 +155,10 @@ def test_epochs_that_are_asked_for_are_not_cut_short():
         assert chosen_segmentation(words[:4]).keywords["settings"].steps
     moco = chosen_pretraining(["--recipe", "moco", "--scale", "small", "--epochs", "5"])
     assert moco.keywords["settings"].steps is None
+    for words in (["--stages.1.epochs", "5"], ["--scale", "small", "--stages.1.epochs=5"]):
+        stages = chosen_pretraining(words).keywords["settings"].stages
+        assert stages[0].steps
+        assert (stages[1].steps, stages[1].epochs) == (None, 1)
 
 
 def test_evaluate_and_compare_offer_what_they_use(show):

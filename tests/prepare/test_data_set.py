@@ -16,7 +16,7 @@ from geoset.prepare.data_set import (
     write_index,
 )
 from geoset.prepare.run import prepare_scene
-from geoset.prepare.scene import PreparedScene
+from geoset.prepare.scene import PreparedScene, write_layer
 from geoset.prepare.storage import open_folder
 from geoset.recipes import PrepareSettings
 from http_folder import serve
@@ -131,6 +131,20 @@ def test_published_last_and_whole(scene, memory, monkeypatch):
     ]  # fmt: skip
     assert sent[-1] == "scene.json"
     assert PreparedScene(f"{memory}/kitchen").info == PreparedScene(scene).info
+
+
+def test_layers_there_that_are_untrue_of_the_new_scene_go(scene, memory):
+    publish_scene(scene, f"{memory}/kitchen")
+    there = PreparedScene(f"{memory}/kitchen")
+    stamp, labels = there.layer_stamp("geometric")["surface_sha256"], there.sets()
+    write_layer(there.path, "seen", labels, stamp, "global", {"images": "semantic"})
+    write_layer(there.path, "mine", labels, stamp, "scene", {"labels": "sha"})
+    write_layer(there.path, "older", labels[:-1], "0" * 64, "scene", {"threshold": 0.1})
+    assert publish_scene(scene, f"{memory}/kitchen") == [
+        "layer 'older' was of the surface before; make it again",
+        "layer 'seen' was of the labels before; make it again",
+    ]
+    assert PreparedScene(f"{memory}/kitchen").layers == ["geometric", "mine"]
 
 
 def test_only_finished_scenes_are_published(here, memory):

@@ -36,7 +36,8 @@ def scene(tmp_path_factory):
 
 def test_the_later_name_counts_and_undo_brings_the_earlier_back():
     layers = {"coarse": np.array([0, 0, 0, 1]), "fine": np.array([0, 1, 1, -1])}
-    scene = SimpleNamespace(path="here", vertices=np.zeros((4, 3)), sets=layers.__getitem__)
+    info = {"surface": {"vertices": 4}}
+    scene = SimpleNamespace(path="here", info=info, sets=layers.__getitem__)
     named = NamedSets(scene)
     named.name("coarse", 0, "wall")
     named.name("fine", 1, "  picture \n frame ")

@@ -434,6 +434,18 @@ def test_layers_of_labels_go_with_the_scan_that_had_them(tmp_path):
     assert PreparedScene(folder).layers == ["geometric", "mine"]
 
 
+def test_labels_of_the_mesh_that_are_there_again_need_no_note(tmp_path, monkeypatch):
+    scan = write_box_room(tmp_path / "room")
+    plain = open_scan(scan)
+    given = SurfaceLabels(lambda: np.zeros(len(plain.mesh.vertices), int), "global", "a.ply")
+    labelled = replace(plain, surface_labels={"semantic": given})
+    monkeypatch.setattr("geoset.prepare.run.open_scan", lambda _: labelled)
+    for _ in range(2):
+        assert prepare_scene(scan, tmp_path / "out", SETTINGS).info["notes"] == []
+        (scan / "more.txt").write_text("labels, say")
+    assert PreparedScene(tmp_path / "out/room").layers == ["geometric", "semantic"]
+
+
 def test_another_scan_of_a_name_whose_scan_is_away(tmp_path):
     scan = write_box_room(tmp_path / "a/room")
     other = write_box_room(tmp_path / "b/room", POSES[:3])

@@ -129,10 +129,12 @@ def test_a_layer_of_another_surface(folder, damage):
         PreparedScene(folder).set_map(0, "mine")
 
 
-@pytest.mark.parametrize("lost", ["geometric.json", "half of geometric.npy"])
+@pytest.mark.parametrize("lost", ["geometric.json", "half of geometric.npy", "geometric.npy"])
 def test_a_layer_that_cannot_be_read(folder, lost):
     if lost == "geometric.json":
         (folder / "sets/geometric.json").unlink()
+    elif lost == "geometric.npy":
+        (folder / "sets/geometric.npy").write_bytes(b"")
     else:
         cut_in_half(folder / "sets/geometric.npy")
     with pytest.raises(GeosetError, match=r"geometric.npy: cannot be read .*make it again"):

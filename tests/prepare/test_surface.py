@@ -178,6 +178,15 @@ class TestDense:
         np.testing.assert_array_equal(surface.vertices, plain.vertices)
         np.testing.assert_array_equal(surface.source_vertex, plain.source_vertex)
 
+    @pytest.mark.parametrize("stray", [np.nan, -1e9, 1e20])
+    def test_nor_where_all_vertices_are_kept(self, stray):
+        mesh = grid(41, 0.02)
+        vertices = np.concatenate([mesh.vertices, np.full((1, 3), stray)])
+        surface = working_surface(TriangleMesh(vertices, mesh.faces))
+        np.testing.assert_array_equal(surface.vertices[:-1], working_surface(mesh).vertices)
+        low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+        assert ((low <= surface.vertices[-1]) & (surface.vertices[-1] <= high)).all()
+
 
 class TestRefused:
     def test_too_large(self):

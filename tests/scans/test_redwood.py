@@ -73,6 +73,13 @@ class TestTrajectory:
             ("00003", "pose is 3x4, expected 4x4"),
         ]
 
+    def test_no_image_is_left(self, folder):
+        for kind in ("color", "depth"):
+            for file in (folder / kind).iterdir():
+                file.unlink()
+        with pytest.raises(GeosetError, match="4 poses for 0 colour images"):
+            open_scan(folder)
+
     def test_a_log_of_something_else_is_no_trajectory(self, folder):
         (folder / "trajectory.log").write_text("12:30 started up\n")
         with pytest.raises(GeosetError, match="unknown layout"):

@@ -5,6 +5,7 @@ from pathlib import Path
 from zipfile import ZIP_BZIP2, ZipFile
 
 import numpy as np
+import psutil
 import pytest
 
 from geoset import open_scan
@@ -41,6 +42,19 @@ class TestLabelImages:
         for kind, images in files.items():
             write_label_zip(folder / f"scene0000_00_2d-{kind}.zip", images)
         return folder
+
+    def test_archives_are_open_only_where_labels_are_read(self, zips):
+        """Thousands of scans are looked at in one process."""
+        write_label_table(zips / "scannetv2-labels.combined.tsv", self.TABLE)
+        scan = open_scan(zips)
+
+        def archives():
+            names = [Path(file.path).name for file in psutil.Process().open_files()]
+            return [name for name in names if name.endswith(".zip")]
+
+        assert archives() == []
+        scan.frames[0].read_labels["instance"]()
+        assert archives() == ["scene0000_00_2d-instance.zip"]
 
     @pytest.mark.parametrize("place", [".", "..", "../.."])
     def test_read(self, zips, place, tmp_path):

@@ -95,6 +95,7 @@ def test_predicted_instances(detector, labelled, tmp_path):
 
 def test_images_that_cannot_be_predicted(segmenter, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/._b.png").write_bytes(b"what macOS leaves beside b.png")
     with pytest.raises(GeosetError, match=r"empty: no image; expected files that end in \.jpg"):
         predict_images(segmenter, [tmp_path / "empty"], tmp_path / "out")
     (tmp_path / "a.jpg").write_bytes(b"no picture")

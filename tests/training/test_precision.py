@@ -16,7 +16,7 @@ from geoset.training.loop import compiled
 from geoset.training.schedule import set_batchnorm_momentum
 
 
-def seen_dtypes(tmp_path, precision):
+def seen_dtypes(tmp_path, precision, accelerator):
     """Train, and return the number formats of the first layer's output, features, and weights."""
     seen = set()
 
@@ -28,7 +28,7 @@ def seen_dtypes(tmp_path, precision):
         seen.add((*inside, model(batch.x).dtype, model.module[0].weight.dtype))
         return terms
 
-    toy_train(tmp_path, toy_stages(compute=watching), precision=precision)
+    toy_train(tmp_path, toy_stages(compute=watching), precision=precision, accelerator=accelerator)
     return seen
 
 
@@ -36,9 +36,10 @@ def seen_dtypes(tmp_path, precision):
     ("precision", "dtype"),
     [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16), ("16-mixed", torch.float16)],
 )
-def test_the_network_computes_in_the_format(tmp_path, precision, dtype):
+@pytest.mark.parametrize("accelerator", ["cpu", "auto"])
+def test_the_network_computes_in_the_format(tmp_path, precision, dtype, accelerator):
     """Weights stay in float32, and features as they come: a copy would be twice as large."""
-    assert seen_dtypes(tmp_path, precision) == {(dtype, dtype, torch.float32)}
+    assert seen_dtypes(tmp_path, precision, accelerator) == {(dtype, dtype, torch.float32)}
     losses = [row["loss"] for row in read_log(tmp_path)]
     assert losses[-1] < 0.7 * losses[0]
 

@@ -35,7 +35,14 @@ def chosen_pretraining(arguments: list[str]) -> partial:
             moco = replace(moco, steps=None, epochs=moco.epochs or 1)
         return partial(pretrain_moco, settings=moco)
     recipe = RECIPES.get(name, RECIPES["small"])
-    return partial(pretrain, settings=at_small_scale(recipe) if small else recipe)
+    recipe = at_small_scale(recipe) if small else recipe
+    stages = [
+        replace(stage, steps=None, epochs=stage.epochs or 1)
+        if value_of(f"--stages.{number}.epochs", arguments)
+        else stage
+        for number, stage in enumerate(recipe.stages)
+    ]
+    return partial(pretrain, settings=replace(recipe, stages=tuple(stages)))
 
 
 def pretrain(

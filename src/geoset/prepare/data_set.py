@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from geoset.errors import GeosetError
+from geoset.prepare.layers import drop_layers_of_before
 from geoset.prepare.scene import PreparedScene
 from geoset.prepare.storage import (
     INDEX,
@@ -68,17 +69,21 @@ def _scenes_in(folder: Folder) -> list[str | Path]:
     return [folder.place(name) for name, is_scene in zip(names, finished, strict=True) if is_scene]
 
 
-def publish_scene(folder: Path, url: str) -> None:
+def publish_scene(folder: Path, url: str) -> list[str]:
     """Copy a prepared scene to a URL; there it exists once all of it has arrived.
+
+    Returns notes on layers there that were untrue of it, and are gone.
 
     Raises:
         GeosetError: `folder` holds no finished scene, or the URL cannot be written.
     """
     scene, there = PreparedScene(folder), RemoteFolder(url)
     there.remove("scene.json")
+    dropped = drop_layers_of_before(there, scene.info["files"]["surface.ply"]["sha256"])
     stamped = [f"{sub}/{name}" for sub in SUB_FOLDERS for name in scene.folder.names(sub)]
     for name in [*scene.info["files"], *stamped, "scene.json"]:
         there.send(folder / name, name)
+    return [dropped[name] for name in dropped if f"sets/{name}.npy" not in stamped]
 
 
 def write_index(folder: Folder) -> None:

@@ -33,7 +33,7 @@ def vote_from_images(scene: PreparedScene, kind: str) -> tuple[Majority, dict[st
             f"cannot be opened ({error}). Put the scan there again, or a link to it"
         ) from error
     frames = {frame.name: frame for frame in scan.frames}
-    votes, skipped = Votes(len(scene.vertices)), Counter()
+    votes, skipped = Votes(scene.info["surface"]["vertices"]), Counter()
     for i, name in enumerate(scene.frame_ids):
         if name not in frames:
             skipped["frame is no longer in the scan"] += 1

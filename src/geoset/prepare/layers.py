@@ -11,6 +11,8 @@ from geoset.geometry.oversegment import oversegment
 from geoset.geometry.ply import read_ply_properties
 from geoset.prepare.label_images import vote_from_images
 from geoset.prepare.scene import PreparedScene, write_layer
+from geoset.prepare.stamped import array_names, read_stamp
+from geoset.prepare.storage import Folder
 from geoset.recipes import LayerSettings
 
 LARGEST_LABEL = 2**31 - 1
@@ -76,6 +78,26 @@ def _from_images(scene: PreparedScene, settings: LayerSettings) -> LayerReport:
     vote, skipped = vote_from_images(scene, settings.images)
     figures = {"voted": vote.voted, "tied": vote.tied, "support": round(vote.support, 4)}
     return _store(scene, name, vote.labels, scope, made_by | figures, skipped)
+
+
+def drop_layers_of_before(folder: Folder, surface_sha256: str) -> dict[str, str]:
+    """Remove the layers that are untrue of a scan prepared anew; return a note on each, by name.
+
+    They are those of another surface, and the scan's own labels, of its mesh or its label images.
+    """
+    notes = {}
+    for name in array_names(folder, "sets"):
+        try:
+            keys = ("surface_sha256", "made_by")
+            before, made_by = read_stamp(folder, f"sets/{name}", keys).values()
+        except GeosetError:
+            before, made_by = "", {}  # half written
+        if before != surface_sha256 or "images" in made_by or "file" in made_by:
+            folder.remove(f"sets/{name}.npy")
+            folder.remove(f"sets/{name}.json")
+            what = "labels" if before == surface_sha256 else "surface"
+            notes[name] = f"layer '{name}' was of the {what} before; make it again"
+    return notes
 
 
 def read_vertex_labels(file: Path, scene: PreparedScene) -> np.ndarray:

@@ -69,7 +69,7 @@ class NamedSets:
     def class_of_vertex(self, classes: Sequence[str]) -> np.ndarray:
         """Return (V,) int32 indices into `classes`, -1 = none."""
         index = {name: number for number, name in enumerate(classes)}
-        found = np.full(len(self.scene.vertices), -1, dtype=np.int32)
+        found = np.full(self.scene.info["surface"]["vertices"], -1, dtype=np.int32)
         for layer, label, name in self.given:
             found[self.scene.sets(layer) == label] = index.get(name, -1)
         return found
@@ -175,7 +175,8 @@ def export_labels(scenes: Sequence[NamedSets], folder: Path) -> LabelExport:
             "sets that more frames see"
         )
     val = frames[VAL_EVERY - 1 :: VAL_EVERY] or frames[-1:]
-    train = [name for name in frames if name not in set(val)]
+    held_out = set(val)
+    train = [name for name in frames if name not in held_out]
     lists = {"train.txt": train, "val.txt": val}
     lists["classes.txt"] = [f"{number} {name}" for number, name in enumerate(classes, 1)]
     for name, lines in lists.items():

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,10 @@ from geoset.geometry.oversegment import oversegment
 from geoset.geometry.ply import write_ply
 from geoset.geometry.raycast import Raycaster
 from geoset.prepare.finished import OutdatedError, check_finished, scan_fingerprint
+from geoset.prepare.layers import drop_layers_of_before
 from geoset.prepare.pairs import choose_pairs
 from geoset.prepare.scan_surface import Progress, scan_surface
 from geoset.prepare.scene import FORMAT_VERSION, write_layer
-from geoset.prepare.stamped import read_stamp
 from geoset.prepare.storage import LocalFolder
 from geoset.prepare.store import store_views
 from geoset.prepare.surface import Surface
@@ -37,9 +37,8 @@ class SceneReport:
     """What became of one scan."""
 
     scene: str
-    status: str  # "prepared", "finished before", or "failed"
-    error: str = ""
-    info: dict = field(default_factory=dict)  # scene.json
+    status: str  # "prepared" or "finished before"
+    info: dict  # scene.json
 
 
 def prepare_scene(
@@ -65,7 +64,7 @@ def prepare_scene(
         except OutdatedError:
             pass
         else:
-            return SceneReport(folder.name, "finished before", info=info)
+            return SceneReport(folder.name, "finished before", info)
     fingerprint = scan_fingerprint(scan_path)  # before reading: what changes meanwhile is noticed
     for leftovers in (folder, folder / "sets"):
         remove_partial(leftovers)
@@ -77,7 +76,7 @@ def prepare_scene(
         raise
     info["settings"], info["scan"]["fingerprint"] = wanted, fingerprint
     atomic_write(folder / "scene.json", json.dumps(info, indent=1, sort_keys=True))
-    return SceneReport(folder.name, "prepared", info=info)
+    return SceneReport(folder.name, "prepared", info)
 
 
 def refuse_inside(scan: Path, out: Path) -> None:
@@ -119,8 +118,9 @@ def _prepare(scan: Scan, folder: Path, settings: PrepareSettings, progress: Prog
     stamp = files["surface.ply"]["sha256"]
     made_by = {"threshold": settings.threshold, "min_vertices": settings.min_vertices}
     write_layer(folder, "geometric", sets, stamp, "scene", made_by)
-    notes = _remove_old_layers(folder, stamp)
-    notes = scan.notes + _store_scan_labels(folder, scan, surface, stamp) + notes
+    dropped = drop_layers_of_before(LocalFolder(folder), stamp)
+    notes = scan.notes + _store_scan_labels(folder, scan, surface, stamp)
+    notes += [dropped[name] for name in dropped if not (folder / f"sets/{name}.npy").is_file()]
     return {
         "format_version": FORMAT_VERSION,
         "geoset_version": geoset.__version__,
@@ -171,24 +171,6 @@ def _store_scan_labels(folder: Path, scan: Scan, surface: Surface, stamp: str) -
             continue
         carried = labels[surface.source_vertex].astype(np.int32)
         write_layer(folder, name, carried, stamp, given.scope, {"file": given.source})
-    return notes
-
-
-def _remove_old_layers(folder: Path, stamp: str) -> list[str]:
-    """Remove layers of what this scan has replaced, surface or labels; return notes on them."""
-    notes = []
-    for file in sorted((folder / "sets").glob("*.npy")):
-        try:
-            keys = ("surface_sha256", "made_by")
-            before, made_by = read_stamp(LocalFolder(folder), f"sets/{file.stem}", keys).values()
-        except GeosetError:
-            before, made_by = "", {}  # half written
-        of_labels = "images" in made_by or "file" in made_by
-        if before != stamp or of_labels:
-            file.unlink()
-            file.with_suffix(".json").unlink(missing_ok=True)
-            what = "labels" if before == stamp else "surface"
-            notes.append(f"layer '{file.stem}' was of the {what} before; make it again")
     return notes
 
 

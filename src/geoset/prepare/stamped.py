@@ -56,7 +56,7 @@ def read_array(folder: Folder, name: str) -> np.ndarray:
         with folder.file(f"{name}.npy", entry) as file:
             # Not mapped: that would keep a file open for each of what may be thousands of scenes.
             return np.load(file, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise _unreadable(folder, name, error) from error
 
 

@@ -45,8 +45,8 @@ def working_surface(mesh: TriangleMesh) -> Surface:
     centre = np.median(mesh.vertices[used].astype(np.float64), axis=0)
     offset = np.round(centre) if np.abs(centre).max() > FAR else np.zeros(3)
     vertices = (mesh.vertices - offset).astype(np.float32)
-    # No face names these, but cells are counted from the least coordinate of all vertices.
-    vertices[~np.isfinite(vertices).all(axis=1)] = 0
+    # No face names these, wherever they lie; but rays and cells are counted from all vertices.
+    vertices[~used] = centre - offset
     faces = mesh.faces.astype(np.int32)
     source = np.arange(len(vertices), dtype=np.int32)
     sample = faces[:: max(1, len(faces) // 500_000)]

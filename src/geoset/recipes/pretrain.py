@@ -152,7 +152,7 @@ class PretrainRecipe:
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a run trains on; it does not change what is trained."""
+    """What a run trains on; of it, only the number of devices in all changes the result."""
 
     accelerator: str = "auto"
     """cpu, gpu or auto, which is a GPU if there is one (CUDA; not Apple's)"""

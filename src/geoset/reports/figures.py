@@ -88,16 +88,17 @@ def _shorten(text: str, width: int, font: ImageFont.FreeTypeFont) -> str:
     return text
 
 
-def scene_sheet(scene: PreparedScene, count: int = 4, layer: str = "geometric") -> Image.Image:
+def scene_sheet(scene: PreparedScene, count: int = 4) -> Image.Image:
     """Show frames, spread over the scene: colour, sets, depth, coverage; then one pair."""
     rows = []
     for i in evenly_spaced(len(scene), count):
-        image, set_map = scene.image(i), scene.set_map(i, layer)
+        image, set_map = scene.image(i), scene.set_map(i)
         depth = scene.depth(i) if scene.has_depth else None
         entry = scene.info["frames"][i]
+        sets = len(np.unique(set_map[set_map >= 0]))
         row = [
             (scene.frame_ids[i], image),
-            (f"{len(np.unique(set_map[set_map >= 0]))} sets ({layer})", paint_sets(image, set_map)),
+            (f"{sets} sets (geometric)", paint_sets(image, set_map)),
             (
                 f"sees a vertex: {entry['covered']:.0%} of pixels with depth",
                 paint_coverage(image, depth, set_map >= 0),
@@ -107,7 +108,7 @@ def scene_sheet(scene: PreparedScene, count: int = 4, layer: str = "geometric") 
             row.insert(2, (f"depth, dark = {FARTHEST:g} m", paint_depth(depth)))
         rows.append(row)
     if len(scene.pairs):
-        rows.append(pair_row(scene, typical_pair(scene), layer))
+        rows.append(pair_row(scene, typical_pair(scene)))
     return tile(rows)
 
 
@@ -116,12 +117,10 @@ def typical_pair(scene: PreparedScene) -> int:
     return int(np.argsort(scene.overlap, kind="stable")[len(scene.overlap) // 2])
 
 
-def pair_row(
-    scene: PreparedScene, pair: int, layer: str = "geometric"
-) -> list[tuple[str, np.ndarray]]:
+def pair_row(scene: PreparedScene, pair: int) -> list[tuple[str, np.ndarray]]:
     """Show two views of a pair beside the sets that both see, in the same colours (Fig. 3)."""
     first, second = scene.pairs[pair]
-    set_maps = [scene.set_map(i, layer) for i in (first, second)]
+    set_maps = [scene.set_map(i) for i in (first, second)]
     shared = np.intersect1d(*set_maps)
     shared = shared[shared >= 0]
     row = []

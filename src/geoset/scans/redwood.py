@@ -156,7 +156,7 @@ def _numbers(names: list[str], depths: Iterable[str], third: list[float]) -> dic
     They do where all are numbers within those of the trajectory. Names without gaps, as many as
     poses, may have been given anew, and tell no more than their order.
     """
-    if not third or not all(name.isdecimal() for name in names):
+    if not names or not third or not all(name.isdecimal() for name in names):
         return {}
     own = [int(name) for name in names]
     known = {*own, *(int(name) for name in depths if name.isdecimal())}

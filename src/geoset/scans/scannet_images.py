@@ -9,7 +9,7 @@ import csv
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
@@ -107,19 +107,24 @@ def _mapped(nyu40_of_raw: np.ndarray, read: Callable[[], np.ndarray]) -> np.ndar
 
 
 class _LabelImages:
-    """The images in an archive, which stays open as long as a frame refers to it."""
+    """The images in an archive; from the first that is read on, it stays open."""
 
     def __init__(self, path: Path, nyu40_of_raw: np.ndarray | None) -> None:
         self.path, self.nyu40_of_raw = path, nyu40_of_raw
         try:
-            self.archive = ZipFile(path)
-            self.members = {
-                int(Path(info.filename).stem): info
-                for info in self.archive.infolist()
-                if NUMBERED_PNG.search(info.filename)
-            }
+            with ZipFile(path) as archive:
+                self.members = {
+                    int(Path(info.filename).stem): info
+                    for info in archive.infolist()
+                    if NUMBERED_PNG.search(info.filename)
+                }
         except BAD_ZIP as error:
             raise unreadable(path, error) from error
+
+    @cached_property
+    def archive(self) -> ZipFile:
+        """The archive, open."""
+        return ZipFile(self.path)
 
     def reader_of(self, frame: Frame) -> Callable[[], np.ndarray] | None:
         """Return what reads the label image of a frame, or None if there is none."""

@@ -72,7 +72,7 @@ def _prepare_into(out: Folder, scan: Path, settings: PrepareSettings, show: Prog
         info = prepare_scene(scan, Path(folder), settings, show).info
         name = scan_name(scan)
         show("sending", 0, 1)
-        publish_scene(Path(folder, name), out.place(name))
+        info["notes"] += publish_scene(Path(folder, name), out.place(name))
     return info
 
 

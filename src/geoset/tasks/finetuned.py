@@ -24,7 +24,7 @@ from geoset.recipes import DataSettings, Hardware, InstanceSettings, Segmentatio
 from geoset.reports.class_colors import class_colors, paint_labels
 from geoset.reports.figures import save_picture
 from geoset.reports.predictions import draw_instances
-from geoset.scans.decode import read_color
+from geoset.scans.decode import IMAGE_SUFFIXES, read_color, visible
 from geoset.scans.splits import Split
 from geoset.spacing import evenly_spaced
 from geoset.tasks import instance_scores, instances, segmentation, segmentation_scores
@@ -32,7 +32,6 @@ from geoset.tasks.finetuning import open_train_and_val
 from geoset.tasks.frozen import evaluate_frozen
 from geoset.tasks.running import say
 
-IMAGE_TYPES = (".jpg", ".jpeg", ".png")
 LOOKED_AT = 50  # label images that are searched for unknown ids before training
 
 
@@ -214,13 +213,13 @@ def _images(paths: Sequence[Path]) -> list[Path]:
         if not path.exists():
             raise GeosetError(f"{path}: does not exist; give images, or folders of them")
         if path.is_dir():
-            found += [file for file in sorted(path.iterdir()) if file.suffix.lower() in IMAGE_TYPES]
+            found += visible(path, *IMAGE_SUFFIXES)
         else:  # whatever it ends in: one that cannot be read is named, not passed over
             found.append(path)
     if not found:
         raise GeosetError(
             f"{', '.join(map(str, paths))}: no image; expected files that end in "
-            f"{', '.join(IMAGE_TYPES)}, or folders of them"
+            f"{', '.join(IMAGE_SUFFIXES)}, or folders of them"
         )
     (twice, times), *_ = Counter(path.stem for path in found).most_common(1)
     if times > 1:

@@ -39,31 +39,31 @@ def print_scan(scan: Scan, console: Console) -> None:
 
 def print_scans(paths: list[Path], console: Console) -> None:
     """Print the figures of many scans by layout, and name those that cannot be used."""
-    scans: dict[str, list[Scan]] = defaultdict(list)
-    unusable, notes = [], Counter()
+    # Only figures are kept: thousands of scans hold millions of frames.
+    figures: dict[str, Counter] = defaultdict(Counter)
+    unusable, rejected, notes = [], Counter(), Counter()
     for path in paths:
         try:
             scan = open_scan(path)
         except GeosetError as error:
             unusable.append(f"cannot be used: {error}")
             continue
-        scans[scan.layout].append(scan)
+        figures[scan.layout].update(
+            scans=1,
+            usable=len(scan.frames),
+            rejected=len(scan.rejected),
+            depth=int(scan.frames[0].read_depth is not None),
+            mesh=int(scan.read_mesh is not None),
+        )
+        rejected.update(count_reasons(scan.rejected))
         notes.update(scan.notes)
     table = Table(title=f"{len(paths)} scans", title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("layout", "scans", "usable frames", "rejected", "with depth", "with mesh"):
         table.add_column(heading, justify="left" if heading == "layout" else "right")
-    for layout, group in scans.items():
-        figures = (
-            len(group),
-            sum(len(scan.frames) for scan in group),
-            sum(len(scan.rejected) for scan in group),
-            sum(scan.frames[0].read_depth is not None for scan in group),
-            sum(scan.read_mesh is not None for scan in group),
-        )
-        table.add_row(layout, *map(str, figures))
+    for layout, of_layout in figures.items():
+        table.add_row(layout, *map(str, of_layout.values()))
     console.print(table)
-    rejected = [entry for group in scans.values() for scan in group for entry in scan.rejected]
-    lines = [f"rejected frames: {n} x {why}" for why, n in count_reasons(rejected).items()]
+    lines = [f"rejected frames: {n} x {why}" for why, n in rejected.most_common()]
     lines += [f"note: {note} ({count} scans)" for note, count in notes.most_common(LISTED)]
     lines += unusable[:LISTED]
     if len(unusable) > LISTED:

@@ -26,7 +26,6 @@ def plugins_for(precision: str, accelerator: str) -> dict[str, Precision | str]:
     """Return the argument that gives Fabric `precision`, a name that it knows."""
     if precision not in ("bf16-mixed", "16-mixed"):
         return {"precision": precision}
-    found = torch.accelerator.current_accelerator()
-    on_cpu = accelerator == "cpu" or (accelerator == "auto" and found is None)
+    on_gpu = accelerator != "cpu" and torch.cuda.is_available()
     # Given by name, 16-mixed would become bf16 on a CPU; torch does have fp16 there.
-    return {"plugins": Autocast(precision, "cpu" if on_cpu or found is None else found.type)}
+    return {"plugins": Autocast(precision, "cuda" if on_gpu else "cpu")}
