@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from torch import Tensor, nn
 
 from geoset.errors import GeosetError
@@ -37,6 +38,11 @@ def save_model(model: nn.Module, path: str | Path) -> None:
     description = json.dumps({"model": name, "config": model.config})
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     atomic_write(path, safetensors.torch.save(state, {METADATA_KEY: description}))
+
+
+def usual_device() -> str:
+    """Return what networks are applied on unless asked otherwise: a GPU if there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def load_model(path: str | Path) -> nn.Module:

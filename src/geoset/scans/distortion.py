@@ -9,7 +9,7 @@ pinhole sees (x, y) at z = 1, with r² = x² + y², the lens puts
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -103,16 +103,20 @@ def source_pixels(camera: Camera, distortion: Distortion) -> np.ndarray:
     """Return (H,W,2) float32: where in the lens's image the pinhole's pixels are; NaN if nowhere.
 
     Pixels beyond the radius at which the polynomial turns back inwards are nowhere: it would show
-    the middle of the image there once more.
+    the middle of the image there once more. The array is shared, and not to be changed.
     """
-    return _source_pixels(
-        camera.K,
-        camera.height,
-        camera.width,
-        np.array(distortion.radial, dtype=np.float64),
-        distortion.tangential,
-        _fold(camera, distortion.radial),
-    )
+    K = tuple(map(tuple, camera.K.astype(np.float64).tolist()))
+    return _of_lens(K, camera.height, camera.width, distortion)
+
+
+@lru_cache(maxsize=4)  # colour, depth and mask of the one lens that thousands of frames have
+def _of_lens(
+    K: tuple[tuple[float, ...], ...], height: int, width: int, distortion: Distortion
+) -> np.ndarray:
+    camera = Camera(np.array(K), width, height)
+    radial = np.array(distortion.radial, dtype=np.float64)
+    fold = _fold(camera, distortion.radial)
+    return _source_pixels(camera.K, height, width, radial, distortion.tangential, fold)
 
 
 def _read_bilinear(

@@ -17,7 +17,7 @@ from geoset.data.labelled import open_labelled
 from geoset.errors import GeosetError
 from geoset.files import atomic_write
 from geoset.models.detector import Detector
-from geoset.models.load import load_model, network_config
+from geoset.models.load import load_model, network_config, usual_device
 from geoset.models.read import weights_of
 from geoset.models.segmenter import Segmenter
 from geoset.recipes import DataSettings, Hardware, InstanceSettings, SegmentationSettings
@@ -162,6 +162,7 @@ def predict_images(
     network, paths = load_model(weights_of(run)), _images(images)
     if not isinstance(network, Segmenter | Detector):
         raise _not_finetuned(weights_of(run))
+    network = network.to(usual_device())
     classes, text = out / "classes.txt", "".join(f"{name}\n" for name in network.classes)
     if classes.is_file() and classes.read_bytes() != text.encode():
         raise GeosetError(f"{classes}: names other classes than {run} has; choose another --out")

@@ -64,12 +64,10 @@ def by_features(
     console: Console,
 ) -> Grouping:
     """Cluster the mean features that a network has for the sets, over all frames."""
-    import torch
-
-    from geoset.models.load import load_model
+    from geoset.models.load import load_model, usual_device
     from geoset.tasks.set_features import set_features
 
-    model = load_model(checkpoint).to("cuda" if torch.cuda.is_available() else "cpu")
+    model = load_model(checkpoint).to(usual_device())
     features = each_scene(
         lambda path: set_features(model, PreparedScene(path), settings.layer),
         [scene.path for scene in scenes],

@@ -159,9 +159,12 @@ def stages_of(
     workers: int = 0,
 ) -> list[Stage]:
     """Return what the engine is to do in each stage of `recipe`, shared by `ranks` processes."""
-    stages, before = [], 0
+    stages, before, geo = [], 0, recipe.geo
+    sampler = None
+    if recipe.uses("geo"):  # one for all stages, since it keeps the voxels of all scenes
+        sampler = PointSampler(scenes, geo.matches, geo.samples, geo.voxel_size)
     for settings in recipe.stages:
-        batches = _batches_of(settings, recipe, scenes, network, seed, ranks)
+        batches = _batches_of(settings, recipe, scenes, network, seed, ranks, sampler)
         steps = settings.steps or max(1, round(settings.epochs * batches.steps_per_epoch))
         if not stages:
             say(
@@ -195,11 +198,9 @@ def _batches_of(
     network: PretrainNetwork,
     seed: int,
     ranks: int,
+    sampler: PointSampler | None,
 ) -> PairBatches:
     """Return the batches of a stage, with what its losses look up and nothing else."""
-    sampler, geo = None, recipe.geo
-    if stage.geo:
-        sampler = PointSampler(scenes, geo.matches, geo.samples, geo.voxel_size)
     sizes = np.unique(np.concatenate([scene.sizes for scene in scenes]), axis=0).tolist()
     feature_sizes = {tuple(size): network.image.feature_size(*size) for size in sizes}
     return PairBatches(
@@ -211,7 +212,7 @@ def _batches_of(
         groups=recipe.groups if stage.sets else None,
         depth=bool(stage.view or stage.geo or stage.depth),
         heldout_every=recipe.heldout_every,
-        finish=partial(finish_batch, recipe, feature_sizes, sampler, seed),
+        finish=partial(finish_batch, recipe, feature_sizes, sampler if stage.geo else None, seed),
     )
 
 

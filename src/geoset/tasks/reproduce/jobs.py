@@ -19,7 +19,7 @@ from geoset.data.label_resize import resized
 from geoset.data.label_set import LabelledSet
 from geoset.evaluation.segmentation import confusion_matrix, score
 from geoset.files import atomic_path, atomic_write
-from geoset.models.load import load_model
+from geoset.models.load import load_model, usual_device
 from geoset.models.read import weights_of
 from geoset.recipes import (
     INSTANCE_RECIPES,
@@ -210,13 +210,9 @@ def frozen_network(
         recipe = replace(recipe, model=replace(recipe.model, weights=weights))
         network = build_pretraining(recipe, encoder.seed)[0].image
     chosen = np.linspace(0, len(data) - 1, min(len(data), BATCHNORM_IMAGES)).astype(int)
-    network = network.to(_device())
+    network = network.to(usual_device())
     estimate_batchnorm(network, stack_images([data.image(i) for i in chosen], data.name))
     return network
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _segmentation(
@@ -229,7 +225,7 @@ def _segmentation(
     recipe = _for_task(job, out, settings, recipe, small)
     train, val = sources.open(task.data, task.share)
     segmentation.finetune(train, val, folder, recipe, seed=job.encoder.seed, resume=True)
-    network = load_model(weights_of(folder)).to(_device())
+    network = load_model(weights_of(folder)).to(usual_device())
     counted = [
         count_pixels(network, [batch]) for batch in EvaluationBatches(val, 1, size=network.size)
     ]
