@@ -1,5 +1,6 @@
 """Writing files so that a reader never meets half of one, and telling them apart."""
 
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -9,11 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from geoset.errors import GeosetError
-
-try:
-    import fcntl
-except ImportError:  # Windows: leftovers stay, and nobody reads them
-    fcntl = None
 
 
 @contextmanager
@@ -29,8 +25,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         temporary = Path(name)
-        if fcntl:
-            fcntl.flock(handle, fcntl.LOCK_EX)  # ends with this process, however that ends
+        fcntl.flock(handle, fcntl.LOCK_EX)  # ends with this process, however that ends
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -55,7 +50,7 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
 
 def remove_partial(folder: Path) -> None:
     """Remove what killed writers left behind in `folder`, and nothing that is being written."""
-    for leftover in folder.glob(".*.part") if fcntl else ():
+    for leftover in folder.glob(".*.part"):
         try:
             with leftover.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
