@@ -1,5 +1,7 @@
 """Each operation against torchvision's, then the draws."""
 
+import math
+
 import pytest
 import torch
 import torchvision.transforms.functional as tv
@@ -87,6 +89,86 @@ def test_shares_follow_the_probabilities():
 def test_draws_are_a_function_of_the_generator():
     assert torch.equal(augment(images(), generator(3)), augment(images(), generator(3)))
     assert not torch.equal(augment(images(), generator(3)), augment(images(), generator(4)))
+
+
+def one_by_one(images, generator, settings):
+    """The slow twin: torchvision's operations, image by image, with the numbers `augment` draws."""
+    order = torch.randperm(4, generator=generator).tolist()
+    draws = torch.rand(len(images), 8, generator=generator).tolist()
+    strengths = (settings.brightness, settings.contrast, settings.saturation, settings.hue)
+    adjust = (tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation, tv.adjust_hue)
+    changed = []
+    for image, (jitter, *of_jitter, gray, blur, of_blur) in zip(images, draws, strict=True):
+        if jitter < settings.jitter_probability:
+            for k in order:
+                factor = (k < 3) + strengths[k] * (2 * of_jitter[k] - 1)
+                image = adjust[k](image, factor)
+        if gray < settings.grayscale_probability:
+            image = tv.rgb_to_grayscale(image, 3)
+        if blur < settings.blur_probability:
+            low, high = settings.blur_sigma
+            radius = math.ceil(3 * high)
+            image = tv.gaussian_blur(image, [2 * radius + 1] * 2, low + of_blur * (high - low))
+        changed.append(image)
+    return torch.stack(changed)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_equal_to_torchvision_image_by_image(seed):
+    settings = Photometric(
+        jitter_probability=0.6,
+        brightness=0.5,
+        contrast=0.3,
+        saturation=0.2,
+        hue=0.1,
+        grayscale_probability=0.3,
+        blur_probability=0.5,
+        blur_sigma=(0.3, 1.6),
+    )
+    batch = images(12)
+    expected = one_by_one(batch, generator(seed), settings)
+    torch.testing.assert_close(
+        augment(batch, generator(seed), settings), expected, atol=1e-4, rtol=0
+    )
+
+
+STRENGTHS = ("brightness", "contrast", "saturation", "hue")
+
+
+@pytest.mark.parametrize("kind", STRENGTHS)
+def test_strengths_are_drawn_from_both_sides_and_by_themselves(kind):
+    """A reddish and a greenish half: with one operation alone, what it drew can be read off."""
+    batch = torch.full((2000, 3, 2, 2), 0.3)
+    batch[:, 0, 0], batch[:, 1, 1] = 0.5, 0.5
+    alone = dict.fromkeys(STRENGTHS, 0.0) | {kind: 0.15}
+    settings = Photometric(
+        jitter_probability=0.5, grayscale_probability=0, blur_probability=0, **alone
+    )
+    red, green, blue = augment(batch, generator(), settings)[:, :, 0, 0].T
+    gray = 0.3 + 0.2 * 0.2989
+    mean = 0.3 + 0.1 * (0.2989 + 0.587)
+    drawn = {
+        "brightness": red / 0.5 - 1,
+        "contrast": (red - mean) / (0.5 - mean) - 1,
+        "saturation": (green - gray) / (0.3 - gray) - 1,
+        "hue": (green - blue) / 0.2 / 6,  # up to 1/6 of a turn, red stays the brightest
+    }[kind]
+    changed = drawn[drawn.abs() > 1e-5]
+    assert len(changed) == pytest.approx(1000, abs=100)
+    assert changed.min().item() == pytest.approx(-0.15, abs=0.005)
+    assert changed.max().item() == pytest.approx(0.15, abs=0.005)
+    assert (changed > 0).float().mean().item() == pytest.approx(0.5, abs=0.07)
+
+
+def test_grayscale_and_blur_are_drawn_apart():
+    batch = torch.zeros(2000, 3, 5, 5)
+    batch[:, 0, 2, 2] = 1.0
+    settings = Photometric(
+        jitter_probability=0, grayscale_probability=0.5, blur_probability=0.5, blur_sigma=(0.3, 0.6)
+    )
+    result = augment(batch, generator(), settings)
+    gray, blurred = result[:, 1, 2, 2] > 0, result[:, 0, 2, 3] > 0
+    assert (gray & blurred).float().mean().item() == pytest.approx(0.25, abs=0.04)
 
 
 def test_images_are_drawn_independently():

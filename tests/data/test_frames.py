@@ -143,6 +143,19 @@ def test_workers_change_nothing():
         assert_same(batch, batches[step])
 
 
+def test_keys_are_shuffled_anew_in_each_step():
+    batches = FrameBatches(SCENES, 15, CROP, SCALE, 0)
+    assert len({tuple(batches[step].key_of_query.tolist()) for step in range(5)}) == 5
+
+
+def test_crops_reach_all_borders():
+    boxes = [draw_crop((12, 16), (0.3, 0.6), np.random.default_rng(seed)) for seed in range(500)]
+    top, left, height, width = np.array(boxes).T
+    assert (top.min(), left.min()) == (0, 0)
+    assert (top + height).max() == 12
+    assert (left + width).max() == 16
+
+
 def test_crops_are_resized_as_in_torchvision():
     scene = Scene("a", 1)
     batches = FrameBatches([scene], 1, CROP, SCALE, 0)

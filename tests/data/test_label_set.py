@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from geoset.data.label_set import instances_from
+from geoset.data.label_set import first_share, instances_from
 
 
 def by_loops(labels, numbers, rows, columns):
@@ -43,3 +43,9 @@ def test_none(label, number):
     found = instances_from(np.full((4, 5), label), np.full((4, 5), number, np.uint8))
     assert found.masks.shape == (0, 4, 5)
     assert len(found.labels) == len(found.areas) == 0
+
+
+def test_a_share_is_what_it_says_whatever_its_binary_digits():
+    assert 0.07 * 100 > 7
+    assert first_share([[k] for k in range(100)], 0.07) == list(range(7))
+    assert first_share([[0, 1], [2], [3, 4]], 0.5) == [0, 1, 2]  # whole scenes

@@ -11,8 +11,9 @@ import torch
 from geoset.data.pairs import SCENE_STRIDE, PairBatch, PairBatches, batches_from
 from geoset.errors import GeosetError
 from geoset.geometry.camera import Camera
+from geoset.prepare.groups import write_grouping
 from geoset.prepare.run import prepare_scene
-from geoset.prepare.scene import PreparedScene, write_layer
+from geoset.prepare.scene import PreparedScene, look_up, write_layer
 from geoset.recipes import PrepareSettings
 from reference.box_room import look_at, see, write_box_room
 
@@ -320,6 +321,17 @@ def test_layers_of_each_scope(layered):
             own = layered[1].set_map(i, "own").astype(np.int64)
             expected = np.where(own < 0, -1, own + 2**32)
             np.testing.assert_array_equal(batch.set_ids["own"][k], expected)
+
+
+def test_groups_are_those_of_the_sets_of_each_scene(scenes):
+    used = scenes[:2]
+    groups = [np.arange(scene.sets().max() + 1) % 3 + k for k, scene in enumerate(used)]
+    write_grouping(used, "some", "geometric", groups, 4, {})
+    batch = PairBatches(used, 25, SEED, groups="some")[0]
+    assert set(batch.views[:, 0].tolist()) == {0, 1}
+    for k, (index, i) in enumerate(batch.views.tolist()):
+        expected = look_up(groups[index], used[index].set_map(i))
+        np.testing.assert_array_equal(batch.group_ids["geometric"][k], expected)
 
 
 def test_no_layer_at_all(scenes):

@@ -169,6 +169,11 @@ def test_a_view_has_the_same_points_in_any_batch(scenes):
     assert torch.equal(together.voxel[1:] - (together.view == 0).sum(), alone.voxel)
 
 
+def test_frames_of_one_number_in_two_scenes_are_drawn_apart(scenes):
+    both = sample([scenes[0], scenes[0]], [(0, 0), (1, 0)], samples=100)
+    assert not torch.equal(both.pixel[0], both.pixel[1])
+
+
 def test_the_seed_decides(scenes):
     views = [(0, 0), (1, 1)]
 

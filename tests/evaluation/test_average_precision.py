@@ -68,6 +68,17 @@ def test_a_hit_a_duplicate_and_a_miss(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_many_and_large_instances_count(kind):
+    """COCO's tools also score by size, small up to 32 x 32, and by up to 1 or 10 an image."""
+    blocks = [block(x, y, x + 4, y + 4) for x in range(0, 40, 4) for y in range(0, 16, 4)]
+    large = block(0, 0, 45, 40)
+    truth = [[(0, mask) for mask in blocks], [(1, large)]]
+    found = [[(0.9, 0, mask) for mask in blocks], [(0.9, 1, large)]]
+    of_class = average_precision(*coco(truth, found), kind)
+    assert of_class == {"chair": pytest.approx((1, 1, 1)), "table": pytest.approx((1, 1, 1))}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_hit_after_the_duplicate(kind):
     # The second chair comes third: precision 2/3 at the recalls 0.51 .. 1.00.
     truth, found = coco([[(0, A), (0, B)]], [[(0.9, 0, A), (0.8, 0, A), (0.7, 0, B)]])

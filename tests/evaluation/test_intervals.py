@@ -33,8 +33,8 @@ def test_drawing_scenes_anew_gives_the_interval_of_the_mean():
     counts = np.random.default_rng(1).normal(5, 2, (60, 1))
     low, high = bootstrap(counts, lambda total: float(total[0]) / 60)
     error = counts.std() / math.sqrt(60)
-    assert low == pytest.approx(counts.mean() - 1.96 * error, abs=0.2)
-    assert high == pytest.approx(counts.mean() + 1.96 * error, abs=0.2)
+    assert low == pytest.approx(counts.mean() - 1.96 * error, abs=0.05)
+    assert high == pytest.approx(counts.mean() + 1.96 * error, abs=0.05)
 
 
 def test_scenes_that_are_alike_leave_nothing_open():
