@@ -1,8 +1,8 @@
-"""Learning rates at the small scale: which is best for each training of the table "benchmark"?
+"""Learning rates of pre-training at the small scale: which is best for each training?
 
     python benchmarks/rates.py OUT [--seeds 100 101] [--methods view_sets] [--workers 2]
 
-View at each rate first; then, from the View weights of the best, every second training at each. A
+First trainings at each rate; then, from the weights of the best, those that follow them at each. A
 rate is as good as the frozen probe, fitted on the labelled rooms and scored on those for tuning:
 neither the rooms that tables are scored on nor the seeds of their runs play a part. OUT keeps the
 runs, and `rates.json` with what was found; a command that was stopped goes on.
@@ -28,9 +28,10 @@ from geoset.tasks.reproduce.jobs import SCORE, Encoder, Score, is_done
 from geoset.tasks.reproduce.run import run_all
 from geoset.tasks.reproduce.shared_settings import check_settings, keep_settings, shared_settings
 
-RATES = (1e-3, 2e-3, 4e-3)
+RATES = (5e-4, 1e-3, 2e-3, 4e-3)
 FIRST_SEED = 100  # tables count theirs from 0
-METHODS_AFTER_VIEW = [name for name in TABLES["benchmark"].rows if len(METHODS[name].trainings) > 1]
+DEFAULT = [row for row in TABLES["benchmark"].rows if METHODS[row].trainings]
+CHOICES = [*dict.fromkeys((*DEFAULT, *TABLES["ablations"].rows[1:]))]
 Found = dict[float, dict[int, float]]  # mIoU by rate and seed
 
 
@@ -42,24 +43,24 @@ class Search:
     sources: Sources
     settings: ReproduceSettings
     seeds: Sequence[int]
-    methods: Sequence[str]
+    rates: Sequence[float]
 
-    def scores(self, methods: Sequence[str], before: tuple[float, ...] = ()) -> dict[str, Found]:
-        """Score the last training of each method at all rates, those `before` it at theirs."""
+    def scores(self, after: Mapping[str, tuple[float, ...]]) -> dict[str, Found]:
+        """Score one training of each method at all rates, those before it at the ones given."""
         scores = {
             (method, rate, seed): Score(
                 Task("probe"),
                 Encoder(method, len(before) + 1, "small", seed, rates=(*before, rate)),
             )
             for seed in self.seeds
-            for method in methods
-            for rate in RATES
+            for method, before in after.items()
+            for rate in self.rates
         }
         jobs = [job for score in scores.values() for job in (score.encoder, score)]
         console = Console(stderr=True)
         for job, error in run_all(jobs, self.out, self.sources, self.settings, console):
             console.print(f"failed: {job.folder(self.out)}: {error}", markup=False)
-        found: dict[str, Found] = {method: {rate: {} for rate in RATES} for method in methods}
+        found: dict[str, Found] = {method: {rate: {} for rate in self.rates} for method in after}
         for (method, rate, seed), job in scores.items():
             if is_done(job, self.out):
                 text = (job.folder(self.out) / SCORE).read_text()
@@ -76,50 +77,58 @@ def best_of(found: Found) -> float:
     return max(found, key=lambda rate: mean(found[rate]))
 
 
-def markdown(found: Mapping[str, Found], seeds: Sequence[int]) -> str:
+def markdown(found: Mapping[str, Found], rates: Sequence[float], seeds: Sequence[int]) -> str:
     """Return the table, a training a row."""
     lines = [
         "Frozen probe on the rooms for tuning, mIoU in %, mean of seeds "
         f"{', '.join(map(str, seeds))}; the best rate in bold.",
         "",
-        f"| training | {' | '.join(f'{rate:g}' for rate in RATES)} | |",
-        f"|---|{'---:|' * len(RATES)}---|",
+        f"| training | {' | '.join(f'{rate:g}' for rate in rates)} | |",
+        f"|---|{'---:|' * len(rates)}---|",
     ]
     for name, of_rates in found.items():
         best = best_of(of_rates)
-        texts = [f"{mean(scores):.2f}" if scores else "failed" for scores in of_rates.values()]
-        texts[RATES.index(best)] = f"**{texts[RATES.index(best)]}**"
-        at_end = "best at the end of the grid" if best in (RATES[0], RATES[-1]) else ""
+        texts = [f"{mean(scores):.1f}" if scores else "failed" for scores in of_rates.values()]
+        texts[rates.index(best)] = f"**{texts[rates.index(best)]}**"
+        at_end = "best at the end of the grid" if best in (rates[0], rates[-1]) else ""
         lines.append(f"| {name} | {' | '.join(texts)} | {at_end} |")
     return "\n".join(lines) + "\n"
 
 
-def search_rates(search: Search) -> dict[str, Found]:
-    """Return the scores of every training, View first."""
-    of_view = search.scores(["view"])["view"]
-    best = best_of(of_view)
-    if not of_view[best]:
-        raise GeosetError(f"{search.out}: no run of View ended; the reasons stand above")
-    after = search.scores(search.methods, (best,))
-    return {"view": of_view} | {
-        METHODS[method].trainings[-1].name: found for method, found in after.items()
-    }
+def search_rates(search: Search, methods: Sequence[str]) -> dict[str, Found]:
+    """Return the scores of every training, by its name and that of the one before it."""
+    first: dict[str, str] = {}
+    for method in methods:
+        first.setdefault(METHODS[method].trainings[0].name, method)
+    of_first = search.scores(dict.fromkeys(first.values(), ()))
+    found = {name: of_first[method] for name, method in first.items()}
+    after = {}
+    for method in methods:
+        if len(METHODS[method].trainings) > 1:
+            before = METHODS[method].trainings[0].name
+            best = best_of(found[before])
+            if not found[before][best]:
+                raise GeosetError(f"{search.out}: no {before} ended; the reasons stand above")
+            after[method] = (best,)
+    for method, scores in search.scores(after).items():
+        before, training = METHODS[method].trainings
+        found[f"{before.name} at {after[method][0]:g}, then {training.name}"] = scores
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[FIRST_SEED])
-    parser.add_argument(
-        "--methods", nargs="+", choices=METHODS_AFTER_VIEW, default=METHODS_AFTER_VIEW
-    )
+    parser.add_argument("--methods", nargs="+", choices=CHOICES, default=DEFAULT)
+    parser.add_argument("--rates", type=float, nargs="+", default=RATES)
     parser.add_argument("--workers", type=int, default=1, help="runs at the same time")
     parser.add_argument("--pretrain-steps", type=int, help="of each stage, instead of the scale's")
     parser.add_argument("--write", type=Path, help="file for the table, as Markdown")
     arguments = parser.parse_args()
     if min(arguments.seeds) < FIRST_SEED:
         parser.error(f"tables use seeds from 0 on: give seeds from {FIRST_SEED} on")
-    out = arguments.out
+    out, rates = arguments.out, sorted(set(arguments.rates))
     settings = ReproduceSettings(workers=arguments.workers, pretrain_steps=arguments.pretrain_steps)
     shared = shared_settings(settings, None) | {"data": "rooms for tuning"}
     check_settings(out, shared)
@@ -128,13 +137,14 @@ def main() -> None:
     sources = benchmark(out / "rooms", scored="tuning")
     trainings = [METHODS[method].trainings[-1] for method in arguments.methods]
     make_scenes(sources, trainings, settings.workers)
-    found = search_rates(Search(out, sources, settings, arguments.seeds, arguments.methods))
+    search = Search(out, sources, settings, arguments.seeds, rates)
+    found = search_rates(search, arguments.methods)
     best = {name: best_of(of_rates) for name, of_rates in found.items()}
     atomic_write(
         out / "rates.json",
         json.dumps({"settings": shared, "scores": found, "best": best}, indent=1) + "\n",
     )
-    text = f"{markdown(found, arguments.seeds)}\n{machine()}, torch {torch.__version__}\n"
+    text = f"{markdown(found, rates, arguments.seeds)}\n{machine()}, torch {torch.__version__}\n"
     print(text)
     if arguments.write:
         atomic_write(arguments.write, text)
