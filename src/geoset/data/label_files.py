@@ -9,13 +9,12 @@ import numpy as np
 
 from geoset.data.label_set import Instances, instances_from
 from geoset.errors import GeosetError
-from geoset.scans.decode import image_size, read_color, read_integers
+from geoset.geometry.resize import nearest_source_pixels, same_aspect
+from geoset.scans.decode import IMAGE_SUFFIXES, image_size, read_color, read_integers, visible
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 NO_LABEL_IMAGE = "image without a label image"
 IGNORED, UNKNOWN = -1, -2  # in tables of classes
 PACKED = 1000  # instance image = id of the class * 1000 + number
-ASPECT_TOLERANCE = 0.02  # 1296x968 and 640x480 are two sizes of one image
 
 
 class LabelledFile(NamedTuple):
@@ -125,15 +124,13 @@ def _nearest(path: Path, shape: tuple[int, ...], image: Path) -> tuple:
     (height, width), (image_width, image_height) = shape, image_size(image)
     if (width, height) == (image_width, image_height):
         return slice(None), slice(None)
-    if abs(width / height * image_height / image_width - 1) > ASPECT_TOLERANCE:
+    if not same_aspect((height, width), (image_height, image_width)):
         raise GeosetError(
             f"{path}: is {width}x{height}, its image {image} is {image_width}x{image_height}; "
             "expected one size, or one aspect, so that they show the same view. Crop or pad the "
             "label image"
         )
-    rows = (np.arange(image_height) + 0.5) * height / image_height
-    columns = (np.arange(image_width) + 0.5) * width / image_width
-    return rows.astype(np.int64)[:, None], columns.astype(np.int64)
+    return nearest_source_pixels((height, width), (image_height, image_width))
 
 
 def scene_files(scene: Path) -> tuple[list[LabelledFile], int]:
@@ -142,7 +139,7 @@ def scene_files(scene: Path) -> tuple[list[LabelledFile], int]:
     Returns the files in order of number, and how many colour images have no label image.
     """
     color, label, instance = (
-        {_number(file.stem): file for file in (scene / kind).glob("*") if _is_image(file)}
+        {_number(file.stem): file for file in visible(scene / kind, *IMAGE_SUFFIXES)}
         for kind in ("color", "label", "instance")
     )
     files = [
@@ -151,10 +148,6 @@ def scene_files(scene: Path) -> tuple[list[LabelledFile], int]:
         if number in label
     ]
     return files, len(color) - len(files)
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def _number(stem: str) -> tuple[int, str]:

@@ -5,13 +5,13 @@ from collections import Counter
 import numpy as np
 
 from geoset.errors import GeosetError
+from geoset.geometry.resize import nearest_source_pixels, same_aspect
 from geoset.prepare.scene import PreparedScene
 from geoset.prepare.views import cover
 from geoset.prepare.votes import Majority, Votes
 from geoset.scans.detect import open_scan
 from geoset.scans.scan import Frame, FrameError
 
-ASPECT_TOLERANCE = 0.02  # 1296x968 and 640x480 are two sizes of one image
 UNLABELLED = 0
 
 
@@ -68,7 +68,7 @@ def stored_labels(scene: PreparedScene, i: int, frame: Frame, kind: str) -> np.n
         GeosetError: the camera is another than the one stored, or the label image shows another
             part of the view than the colour image.
     """
-    camera, (left, top, right, bottom) = cover(frame.camera, scene.info["settings"]["image_size"])
+    camera, box = cover(frame.camera, scene.info["settings"]["image_size"])
     stored = scene.camera(i)
     if (camera.height, camera.width) != (stored.height, stored.width) or not np.allclose(
         camera.K, stored.K
@@ -81,15 +81,11 @@ def stored_labels(scene: PreparedScene, i: int, frame: Frame, kind: str) -> np.n
         labels = frame.label(kind)
     except GeosetError as error:
         raise FrameError(str(error), "unreadable label image") from error
-    height, width = labels.shape
-    if abs(width / height * frame.camera.height / frame.camera.width - 1) > ASPECT_TOLERANCE:
+    color = frame.camera.height, frame.camera.width
+    if not same_aspect(labels.shape, color):
         raise GeosetError(
-            f"{frame.name}: the {kind} label image is {width}x{height}, the colour image "
-            f"{frame.camera.width}x{frame.camera.height}; expected one aspect, so that they show "
-            "the same view. Crop or pad the label image"
+            f"{frame.name}: the {kind} label image is {labels.shape[1]}x{labels.shape[0]}, the "
+            f"colour image {color[1]}x{color[0]}; expected one aspect, so that they show the same "
+            "view. Crop or pad the label image"
         )
-    x = left + (np.arange(camera.width) + 0.5) * (right - left) / camera.width
-    y = top + (np.arange(camera.height) + 0.5) * (bottom - top) / camera.height
-    column = np.floor(x * width / frame.camera.width).astype(np.int64)
-    row = np.floor(y * height / frame.camera.height).astype(np.int64)
-    return labels[row[:, None], column]
+    return labels[nearest_source_pixels(labels.shape, color, (camera.height, camera.width), box)]
