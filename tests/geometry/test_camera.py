@@ -61,7 +61,7 @@ def test_transform_and_invert():
     points = np.random.default_rng(2).normal(size=(4, 5, 3))
     pose = some_pose()
     np.testing.assert_allclose(transform(invert(pose), transform(pose, points)), points)
-    np.testing.assert_allclose(invert(pose) @ pose, np.eye(4), atol=1e-14)
+    np.testing.assert_allclose(invert(pose) @ pose, np.eye(4), rtol=0, atol=1e-14)
 
 
 def spoiled(row, column, value):
@@ -99,7 +99,7 @@ def test_nearest_rigid_takes_many_at_once():
     rounded = np.stack([some_pose().round(2), np.eye(4)])
     for matrix, rigid in zip(rounded, nearest_rigid(rounded), strict=True):
         np.testing.assert_array_equal(rigid, nearest_rigid(matrix))
-        np.testing.assert_allclose(rigid[:3, :3].T @ rigid[:3, :3], np.eye(3), atol=1e-15)
+        np.testing.assert_allclose(rigid[:3, :3].T @ rigid[:3, :3], np.eye(3), rtol=0, atol=1e-15)
         np.testing.assert_allclose(rigid, matrix, atol=0.01)
 
 

@@ -18,6 +18,7 @@ from geoset.scans.decode import (
     read_integers,
     read_intrinsics,
     read_json,
+    read_mask,
     read_matrix,
 )
 
@@ -236,6 +237,12 @@ class TestJson:
     def test_missing(self, tmp_path):
         with pytest.raises(GeosetError, match=re.escape(f"{tmp_path / 'a'}: file is missing")):
             read_json(tmp_path / "a")
+
+
+def test_a_mask_may_have_any_colour(tmp_path):
+    path = save(tmp_path / "mask.png", np.array([[[0, 0, 0], [0, 200, 0]]], np.uint8))
+    assert read_mask(path).tolist() == [[False, True]]
+    assert read_mask(path, masked_is_black=True).tolist() == [[True, False]]
 
 
 def test_first_mesh_that_is_there(tmp_path):

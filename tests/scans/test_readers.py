@@ -179,7 +179,7 @@ def test_poses_are_float64_and_proper(scan):
         assert pose.shape == (4, 4)
         assert pose.dtype == np.float64
         np.testing.assert_array_equal(pose[3], [0, 0, 0, 1])
-        np.testing.assert_allclose(pose[:3, :3].T @ pose[:3, :3], np.eye(3), atol=1e-12)
+        np.testing.assert_allclose(pose[:3, :3].T @ pose[:3, :3], np.eye(3), rtol=0, atol=1e-12)
         assert np.linalg.det(pose[:3, :3]) == pytest.approx(1)
         assert frame.depth_camera_from_camera.shape == (4, 4)
 

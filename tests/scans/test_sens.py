@@ -104,7 +104,7 @@ class TestIndex:
         (frame,), _ = read_sens(write_sens(path, images, depths, [turn], K, depth_K=DEPTH_K))
         rotation = frame.world_from_camera[:3, :3]
         np.testing.assert_allclose(rotation, turn[:3, :3], atol=1e-7)  # stored as float32
-        np.testing.assert_allclose(rotation.T @ rotation, np.eye(3), atol=1e-15)
+        np.testing.assert_allclose(rotation.T @ rotation, np.eye(3), rtol=0, atol=1e-15)
 
     @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="lists open files by /proc")
     def test_no_file_stays_open(self, path):
