@@ -1,5 +1,7 @@
 """Lens distortion is undone as frames are read."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
@@ -100,8 +102,10 @@ class TestUndistortFrame:
         np.testing.assert_array_equal(frame.masked(30, 40), expected)
         assert not frame.masked(30, 40)[3, 35]
 
-    def test_depth_of_another_size(self):
+    @pytest.mark.parametrize("centre", [10.125, 9.0])
+    def test_depth_of_a_camera_of_its_own(self, centre):
         small = CAMERA.resized(15, 20)
+        small = replace(small, K=np.array([[17.5, 0, centre], *small.K[1:]]))
         depth = np.arange(300, dtype=np.float32).reshape(15, 20)
         frame = undistort_frame(frame_of(None, depth, depth_camera=small), BARREL)
         column, row = np.floor(source_pixels(small, BARREL)).astype(int).transpose(2, 0, 1)

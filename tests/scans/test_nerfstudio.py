@@ -1,6 +1,7 @@
 """What is particular to nerfstudio's transforms.json."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,8 @@ from geoset import GeosetError, open_scan
 from geoset.geometry.camera import Camera
 from geoset.geometry.mesh import TriangleMesh
 from geoset.geometry.ply import write_ply
+from geoset.scans.distortion import Distortion
+from geoset.scans.nerfstudio import lens_of
 from reference import distortion as reference
 from reference.empty_room import see, walk_around
 from scan_formats.nerfstudio import edit_json, write_nerfstudio
@@ -123,6 +126,14 @@ class TestIntrinsics:
         text = r"camera model fisheye \(is_fisheye\) is not read, only PINHOLE, .*; undistort the"
         with pytest.raises(GeosetError, match=text):
             open_scan(folder)
+
+
+def test_every_term_of_a_lens_is_read():
+    camera = {"fl_x": 30, "fl_y": 31, "cx": 20.25, "cy": 14.75, "w": 40, "h": 30}
+    terms = {"k1": 0.1, "k2": 0.2, "k3": 0.3, "k4": 0.4, "p1": 0.5, "p2": 0.6}
+    lens = lens_of(camera | terms, Path("transforms.json"))
+    np.testing.assert_array_equal(lens.camera.K, CAMERA.K)
+    assert lens.distortion == Distortion((0.1, 0.2, 0.3, 0.4), (0.5, 0.6))
 
 
 def test_distortion_is_undone(tmp_path):

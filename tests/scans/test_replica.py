@@ -41,9 +41,10 @@ def test_scale_and_camera_are_those_of_the_file(tmp_path):
 
 
 def test_published_camera_without_a_file(tmp_path):
-    images, depths = np.zeros((1, 680, 1200, 3), np.uint8), np.ones((1, 680, 1200))
-    camera = open_scan(write_replica(tmp_path / "a", images, depths, POSES[:1])).frames[0].camera
-    assert camera.K.tolist() == [[600, 0, 600], [0, 600, 340], [0, 0, 1]]
+    images, depths = np.zeros((1, 680, 1200, 3), np.uint8), np.full((1, 680, 1200), 9.0)
+    (frame,) = open_scan(write_replica(tmp_path / "a", images, depths, POSES[:1])).frames
+    assert frame.camera.K.tolist() == [[600, 0, 600], [0, 600, 340], [0, 0, 1]]
+    assert frame.depth()[0, 0] == np.float32(np.round(9 * 6553.5)) / np.float32(6553.5)
 
 
 @pytest.mark.parametrize(

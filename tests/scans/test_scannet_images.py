@@ -76,6 +76,15 @@ class TestLabelImages:
             np.testing.assert_array_equal(scan.frames[1].label("semantic").ravel(), expected)
             np.testing.assert_array_equal(scan.frames[2].label("instance"), self.RAW % 7)
 
+    @pytest.mark.parametrize("kind", ["label", "instance"])
+    def test_those_that_scannet_cleaned_count(self, folder, kind):
+        write_label_table(folder / "scannetv2-labels.combined.tsv", self.TABLE)
+        for name, raw_id in ((kind, 1), (f"{kind}-filt", 5)):
+            images = dict.fromkeys(range(4), np.full((30, 40), raw_id))
+            write_label_zip(folder / f"scene0000_00_2d-{name}.zip", images)
+        layer, expected = {"label": ("semantic", 8), "instance": ("instance", 5)}[kind]
+        assert (open_scan(folder).frames[0].label(layer) == expected).all()
+
     @pytest.mark.parametrize("style", ["sens_reader", "frames_25k"])
     def test_an_export_gets_them_instead_of_its_own(self, zips, style):
         """Of frame 2, too, whose own would be of other numbers."""

@@ -61,10 +61,12 @@ def test_without_lists_all_are_taken_and_that_is_said(scans):
 
 def test_other_scans_are_no_business_of_scannet_lists(scans):
     write_lists(scans)
-    write_folder_scan(scans / "kitchen", *FRAME, K)
+    for name in ("kitchen", "scene0707_00_smaller"):
+        write_folder_scan(scans / name, *FRAME, K)
     (scans / "Tasks").mkdir()
     found = find_scans(scans)
-    assert names(found) == ["kitchen", "scene0000_00", "scene0000_01"]
+    mine = ["kitchen", "scene0707_00_smaller"]
+    assert names(found) == [mine[0], "scene0000_00", "scene0000_01", mine[1]]
     assert found.others == [scans / "Tasks"]
     assert names(find_scans(scans, "val")) == ["scene0001_00"]
     for name in SCENES:
