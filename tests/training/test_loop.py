@@ -1,5 +1,6 @@
 import json
 import resource
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 from toy_run import Batch, compute, toy_batches, toy_model, toy_stages, toy_train
 
 from geoset import GeosetError
+from geoset.training import schedule
 from geoset.training.checkpoint import newest_checkpoint
 from geoset.training.log import read_log
 from geoset.training.loop import train
@@ -81,6 +83,22 @@ def test_stages_follow_their_own_schedules(whole):
     rates = [row["lr"] for row in read_log(whole)]
     assert rates[:2] == pytest.approx([0.05, 0.05 * 0.875**0.9])
     assert rates[7:9] == pytest.approx([0.005 / 3, 0.005 * 2 / 3 * 0.904508497])
+
+
+def test_batchnorm_follows_the_schedule_of_each_stage(tmp_path, monkeypatch):
+    monkeypatch.setattr(schedule, "SHORTEST_STAGE_FOR_BATCHNORM_DECAY", 21)
+    seen = []
+
+    def recording(model, batch, generator):
+        seen.extend(m.momentum for m in model.modules() if isinstance(m, nn.BatchNorm1d))
+        return compute(model, batch, generator)
+
+    stages = [
+        replace(stage, optimizer=replace(stage.optimizer, batchnorm_decay=True))
+        for stage in toy_stages(compute=recording, steps=(22, 21))
+    ]
+    toy_train(tmp_path, stages)
+    assert seen == [0.5] * 20 + [0.25] * 2 + [0.5] * 20 + [0.25]
 
 
 def test_a_plain_loop_gives_the_same_weights(tmp_path):

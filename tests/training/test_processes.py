@@ -1,6 +1,7 @@
 """Runs of two processes, as Fabric, torchrun and SLURM start them."""
 
 import itertools
+import json
 import os
 import resource
 import signal
@@ -139,6 +140,24 @@ def test_two_processes_learn_the_same_as_one(start_together, tmp_path):
     losses = [[row["loss"] for row in read_log(tmp_path / name)] for name in ("one", "two")]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     assert [row["frames"] for row in read_log(tmp_path / "two")] == [32] * 7
+
+
+def drawing_run(out):
+    """Each process writes down what is drawn for its batches."""
+    draws = []
+
+    def compute(model, batch, generator):
+        draws.append(torch.rand((), generator=generator).item())
+        return toy_run.compute(model, batch, generator)
+
+    toy_run.toy_train(out, toy_run.toy_stages(compute=compute, steps=(2, 2)), devices=2)
+    (out / f"draws-{os.environ['LOCAL_RANK']}.json").write_text(json.dumps(draws))
+
+
+def test_processes_draw_differently(start_together, tmp_path):
+    assert exit_codes(start_together(drawing_run, tmp_path)) == [0, 0]
+    draws = [json.loads((tmp_path / f"draws-{rank}.json").read_text()) for rank in range(2)]
+    assert len({draw for of_rank in draws for draw in of_rank}) == 2 * (2 + 2)
 
 
 def late_run(out):

@@ -89,6 +89,13 @@ def test_sgd_by_hand():
         assert weight.item() == pytest.approx(expected)
 
 
+def test_sgd_decays_weights():
+    weight = nn.Parameter(torch.full((1,), 2.0))
+    weight.grad = torch.zeros_like(weight)
+    build_optimizer([weight], OptimizerSettings(lr=0.5, weight_decay=0.25)).step()
+    assert weight.item() == 2 - 0.5 * 0.25 * 2
+
+
 def test_adamw_and_learning_rate():
     weight = nn.Parameter(torch.zeros(1))
     settings = OptimizerSettings("adamw", lr=0.5, weight_decay=0.25)
