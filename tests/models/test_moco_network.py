@@ -29,6 +29,14 @@ def test_both_encoders_start_from_the_given_one():
     torch.testing.assert_close(queries.norm(dim=1), torch.ones(4))
 
 
+def test_a_vector_is_of_the_mean_over_the_image():
+    _, network = build()
+    query, images = network.query.eval(), draw_images()[0]
+    coarsest = query.maps(images)[-1]
+    expected = query.head(coarsest.flatten(2).mean(dim=2))
+    torch.testing.assert_close(query(images), expected / expected.norm(dim=1, keepdim=True))
+
+
 def test_the_given_network_is_left_as_it_is():
     image, network = build()
     before = {name: value.clone() for name, value in image.state_dict().items()}

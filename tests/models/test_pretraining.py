@@ -73,3 +73,21 @@ def test_depth_is_of_its_own_cell(network):
     assert found.depth[2, 3, 5].item() == 235
     assert found.depth[1, 0, 4].item() == 104
     assert found.pixels is None and found.points is None
+
+
+def test_all_heads_teach_the_image_network():
+    torch.manual_seed(0)
+    image = nn.Conv2d(3, 4, 1)
+    image.out_channels = 4
+    network = PretrainNetwork(image, depth=True, geo_channels=3, geo_width=0.125)
+    network.point = Numbers()
+    network.point_head = nn.Linear(3, 3)
+    points = PointBatch(
+        torch.ones(1, 3, dtype=torch.int32), torch.zeros(1, 3), torch.zeros(1, dtype=torch.int64),
+        torch.zeros(1, 1, 2, dtype=torch.int64), torch.zeros(1, 1, dtype=torch.int64),
+        torch.ones(1),
+    )  # fmt: skip
+    found = network(torch.rand(1, 3, HEIGHT, WIDTH), points, depth=True)
+    for output in (found.features, found.depth, found.pixels):
+        (gradient,) = torch.autograd.grad(output.sum(), image.weight, retain_graph=True)
+        assert gradient.abs().sum() > 0
