@@ -1,5 +1,6 @@
 """Tables and methods: every one can be planned, at both scales."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,12 @@ def test_a_training_may_have_a_rate_of_its_own():
     assert both.before.folder(HERE) == encoder.before.folder(HERE)
     paper = recipe_of(both.trainings, "paper")
     assert [stage.optimizer.lr for stage in paper.stages] == [0.1, 0.1]
+
+
+def test_tuned_methods_differ_from_the_others_in_their_rates_alone():
+    for name in ("view", "more_view", "sets"):
+        usual = METHODS[{"view": "view"}.get(name, f"view_{name}")].trainings
+        tuned = METHODS[f"tuned_{name}"].trainings
+        assert [replace(training, lr=None) for training in tuned] == list(usual)
+        assert all(training.lr for training in tuned)
+        assert METHODS["tuned_view"].trainings == tuned[:1]

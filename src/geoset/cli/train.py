@@ -167,6 +167,7 @@ def reproduce(
         1 to 10, 5.2  as numbered in the paper
         benchmark     sets against more View, and sets grouped across scenes
         ablations     other ways past View
+        tuned         benchmark's first rows, at learning rates searched for each
 
     Examples:
         geoset reproduce benchmark --plan

@@ -60,6 +60,8 @@ def _threshold(value: float, min_vertices: int = 20) -> LayerSettings:
 
 _SEMANTIC, _INSTANCE = LayerSettings(images="semantic"), LayerSettings(images="instance")
 _VIEW = Training("view", {"view": 1.0})
+_MORE_VIEW = Training("more_view", {"view": 1.0})
+_TUNED_VIEW = replace(_VIEW, lr=1e-3)
 _GEO = Training("geo", {"geo": 1.0})
 _VIEW_GEO = Training("view_geo", {"view": 1.0, "geo": 1.0})
 _SETS = _sets("sets")
@@ -84,7 +86,7 @@ METHODS: dict[str, Method] = {
     "geo": Method("Pri3D (Geo)", (_GEO,)),
     "view_geo": Method("Pri3D (View + Geo)", (_VIEW_GEO,)),
     "sets": _ours("geometric sets (ours)", _SETS),
-    "continue_view": _ours("Pri3D, more View", Training("more_view", {"view": 1.0})),
+    "continue_view": _ours("Pri3D, more View", _MORE_VIEW),
     "continue_geo": _ours("Pri3D, more Geo", Training("more_geo", {"geo": 1.0})),
     "continue_view_geo": _ours(
         "Pri3D, more View + Geo", Training("more_view_geo", {"view": 1.0, "geo": 1.0})
@@ -102,7 +104,7 @@ METHODS: dict[str, Method] = {
         for k in (0.02, 0.03, 0.04, 0.05)
     },
     # The same question with View alone before it: what two cores can answer with five seeds.
-    "view_more_view": _after_view("View, then more View", Training("more_view", {"view": 1.0})),
+    "view_more_view": _after_view("View, then more View", _MORE_VIEW),
     "view_sets": _after_view("View, then sets", _SETS),
     "view_groups_geometry": _after_view(
         "View, then sets grouped by geometry",
@@ -130,6 +132,12 @@ METHODS: dict[str, Method] = {
             make_layers=(_threshold(0.2, 150),),
         ),
     ),
+    # The best rates at the small scale that benchmarks/rates.py has found.
+    "tuned_view": Method("View at its rate", (_TUNED_VIEW,)),
+    "tuned_more_view": Method(
+        "View, then more View, at their rates", (_TUNED_VIEW, replace(_MORE_VIEW, lr=5e-4))
+    ),
+    "tuned_sets": Method("View, then sets, at their rates", (_TUNED_VIEW, replace(_SETS, lr=2e-3))),
 }
 
 _EPOCHS = (5.0, 2.0)  # of the paper's stages

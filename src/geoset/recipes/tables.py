@@ -220,4 +220,15 @@ TABLES: dict[str, Table] = {
             "fewer."
         ),
     ),
+    "tuned": Table(
+        "Sets against more View, each at its own learning rate",
+        ("view", "view_more_view", "view_sets", "tuned_view", "tuned_more_view", "tuned_sets"),
+        (_PROBE,),
+        baseline="tuned_more_view",
+        question=(
+            "All trainings of the other tables take one learning rate. Are sets still worth more "
+            "than as many steps of View, if each takes the rate that is best for it in rooms that "
+            "no table scores on? The first three rows are at the one rate."
+        ),
+    ),
 }  # fmt: skip
