@@ -1,6 +1,5 @@
 """Commands on labelled images."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,6 +17,7 @@ from geoset.recipes import (
     instances_at_small_scale,
     segmentation_at_small_scale,
 )
+from geoset.recipes.length import in_epochs
 
 
 def segmentation(
@@ -108,8 +108,8 @@ def chosen_segmentation(arguments: list[str]) -> partial:
     if value_of("--scale", arguments) == "small":
         encoder = value_of("--encoder", arguments) or "scratch"
         settings = segmentation_at_small_scale(settings, encoder=encoder)
-    if value_of("--epochs", arguments):  # the recipe's steps would cut them short
-        settings = replace(settings, steps=None, epochs=settings.epochs or 1)
+    if value_of("--epochs", arguments):
+        settings = in_epochs(settings)
     return partial(segmentation, settings=settings)
 
 

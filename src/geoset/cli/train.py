@@ -18,6 +18,7 @@ from geoset.recipes import (
     ReproduceSettings,
     at_small_scale,
 )
+from geoset.recipes.length import in_epochs
 from geoset.recipes.moco import MocoSettings, moco_at_small_scale
 
 Recipe = Literal[
@@ -31,15 +32,13 @@ def chosen_pretraining(arguments: list[str]) -> partial:
     name, small = value_of("--recipe", arguments), value_of("--scale", arguments) == "small"
     if name == "moco":
         moco = moco_at_small_scale() if small else MocoSettings()
-        if value_of("--epochs", arguments):  # the steps of the small scale would cut them short
-            moco = replace(moco, steps=None, epochs=moco.epochs or 1)
+        if value_of("--epochs", arguments):
+            moco = in_epochs(moco)
         return partial(pretrain_moco, settings=moco)
     recipe = RECIPES.get(name, RECIPES["small"])
     recipe = at_small_scale(recipe) if small else recipe
     stages = [
-        replace(stage, steps=None, epochs=stage.epochs or 1)
-        if value_of(f"--stages.{number}.epochs", arguments)
-        else stage
+        in_epochs(stage) if value_of(f"--stages.{number}.epochs", arguments) else stage
         for number, stage in enumerate(recipe.stages)
     ]
     return partial(pretrain, settings=replace(recipe, stages=tuple(stages)))

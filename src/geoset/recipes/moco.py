@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from geoset.recipes.checks import require
+from geoset.recipes.length import require_length
 from geoset.recipes.named import RECIPES
 from geoset.recipes.optimizer import OptimizerSettings, Photometric
 from geoset.recipes.pretrain import ModelSettings
@@ -53,9 +54,7 @@ class MocoSettings:
     """number format of the forward pass; 16 bits need less memory"""
 
     def __post_init__(self) -> None:
-        length = self.epochs if self.steps is None else self.steps
-        found = f"steps is {self.steps}, epochs is {self.epochs}"
-        require(length is not None and length > 0, found, "one of them, above 0")
+        require_length(self)
         for name in ("batch", "feature_dim", "batchnorm_images"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}", "1 or more")
         require(

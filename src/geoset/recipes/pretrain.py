@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from geoset.recipes.checks import require
+from geoset.recipes.length import require_length
 from geoset.recipes.optimizer import OptimizerSettings, Photometric
 
 TERMS = ("view", "geo", "depth", "sets")
@@ -68,9 +69,7 @@ class StageSettings:
     """update rule and schedule"""
 
     def __post_init__(self) -> None:
-        length = self.epochs if self.steps is None else self.steps
-        found = f"stage {self.name}: steps is {self.steps}, epochs is {self.epochs}"
-        require(length is not None and length > 0, found, "one of them, above 0")
+        require_length(self, f"stage {self.name}: ")
         found = ", ".join(f"{name} {weight}" for name, weight in self.weights.items())
         found = f"stage {self.name}: the weights are {found}"
         require(min(self.weights.values()) >= 0, found, "0 or more")

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from geoset.recipes.checks import require
+from geoset.recipes.length import require_length
 from geoset.recipes.optimizer import OptimizerSettings
 
 
@@ -74,9 +75,7 @@ class SegmentationSettings:
             f"protocol is '{self.protocol}'",
             f"one of {', '.join(PROTOCOLS)}",
         )
-        length = self.epochs if self.steps is None else self.steps
-        found = f"steps is {self.steps}, epochs is {self.epochs}"
-        require(length is not None and length > 0, found, "one of them, above 0")
+        require_length(self)
         for name in ("batch", "snapshots"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}", "1 or more")
         for name in ("encoder_lr_factor", "auxiliary_weight"):

@@ -22,6 +22,7 @@ from geoset.models.network import build_network
 from geoset.prepare.data_set import open_scenes
 from geoset.prepare.scene import PreparedScene
 from geoset.recipes import Hardware
+from geoset.recipes.length import steps_of
 from geoset.recipes.moco import MocoSettings
 from geoset.tasks.running import CURVES, load_stage, run_stages, say
 from geoset.training.stage import Stage
@@ -108,7 +109,7 @@ def stage_of(
     batches = FrameBatches(
         scenes, settings.batch, settings.crop, settings.crop_scale, seed, parts=ranks
     )
-    steps = settings.steps or max(1, round(settings.epochs * batches.steps_per_epoch))
+    steps = steps_of(settings, batches.steps_per_epoch)
     frames = len(batches.frames)
     say(
         f"{len(scenes)} scenes, {frames} frames, {batches.steps_per_epoch} steps an epoch; "

@@ -21,6 +21,7 @@ from geoset.prepare.data_set import open_scenes
 from geoset.prepare.scene import PreparedScene
 from geoset.prepare.stamped import checksum
 from geoset.recipes import Hardware, PretrainRecipe, StageSettings
+from geoset.recipes.length import steps_of
 from geoset.tasks.pretrain_step import compute_losses, finish_batch
 from geoset.tasks.running import CURVES, load_stage, run_stages, say
 from geoset.training.run_folder import first_difference
@@ -165,7 +166,7 @@ def stages_of(
         sampler = PointSampler(scenes, geo.matches, geo.samples, geo.voxel_size)
     for settings in recipe.stages:
         batches = _batches_of(settings, recipe, scenes, network, seed, ranks, sampler)
-        steps = settings.steps or max(1, round(settings.epochs * batches.steps_per_epoch))
+        steps = steps_of(settings, batches.steps_per_epoch)
         if not stages:
             say(
                 f"{len(scenes)} scenes, {len(batches.pairs)} pairs, {batches.steps_per_epoch} "

@@ -17,6 +17,7 @@ from geoset.models.load import load_model, save_model
 from geoset.models.read import BEST_FILE
 from geoset.models.segmenter import Segmenter
 from geoset.recipes import Hardware
+from geoset.recipes.length import steps_of
 from geoset.recipes.segmentation import PROTOCOLS, SegmentationSettings
 from geoset.tasks.finetuning import (
     contents,
@@ -130,7 +131,7 @@ def stage_of(
             f"batch is {settings.batch} for {ranks} devices; {settings.architecture} needs 2 or "
             "more images on each, because it normalises one value an image over them"
         )
-    steps = settings.steps or max(1, round(settings.epochs * batches.steps_per_epoch))
+    steps = steps_of(settings, batches.steps_per_epoch)
     say(
         f"{data.name}: {len(data)} images of {len(data.classes)} classes, "
         f"{batches.steps_per_epoch} steps an epoch; {steps} steps"
