@@ -137,7 +137,7 @@ METHODS: dict[str, Method] = {
     "tuned_more_view": Method(
         "View, then more View, at their rates", (_TUNED_VIEW, replace(_MORE_VIEW, lr=5e-4))
     ),
-    "tuned_sets": Method("View, then sets, at their rates", (_TUNED_VIEW, replace(_SETS, lr=2e-3))),
+    "tuned_sets": Method("View, then sets, at their rates", (_TUNED_VIEW, replace(_SETS, lr=4e-3))),
 }
 
 _EPOCHS = (5.0, 2.0)  # of the paper's stages
