@@ -90,10 +90,16 @@ def test_a_training_may_have_a_rate_of_its_own():
     assert [stage.optimizer.lr for stage in paper.stages] == [0.1, 0.1]
 
 
-def test_tuned_methods_differ_from_the_others_in_their_rates_alone():
-    for name in ("view", "more_view", "sets"):
-        usual = METHODS[{"view": "view"}.get(name, f"view_{name}")].trainings
-        tuned = METHODS[f"tuned_{name}"].trainings
-        assert [replace(training, lr=None) for training in tuned] == list(usual)
-        assert all(training.lr for training in tuned)
-        assert METHODS["tuned_view"].trainings == tuned[:1]
+@pytest.mark.parametrize(
+    ("tuned", "usual"),
+    [
+        ("tuned_view", "view"),
+        ("tuned_more_view", "view_more_view"),
+        ("tuned_sets", "view_sets"),
+    ],
+)
+def test_tuned_methods_differ_from_the_others_in_their_rates_alone(tuned, usual):
+    trainings = METHODS[tuned].trainings
+    assert tuple(replace(training, lr=None) for training in trainings) == METHODS[usual].trainings
+    assert all(training.lr for training in trainings)
+    assert METHODS["tuned_view"].trainings == trainings[:1]

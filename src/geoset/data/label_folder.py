@@ -4,15 +4,10 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from geoset.data.label_files import (
-    IMAGE_SUFFIXES,
-    NO_LABEL_IMAGE,
-    LabelledFile,
-    LabelledFiles,
-    class_table,
-)
+from geoset.data.label_files import NO_LABEL_IMAGE, LabelledFile, LabelledFiles, class_table
 from geoset.data.label_set import Selection, first_share
 from geoset.errors import GeosetError
+from geoset.scans.decode import IMAGE_SUFFIXES
 from geoset.scans.splits import read_list
 
 LAYOUT = "label folder"
