@@ -247,6 +247,9 @@ def test_nothing_is_written_over_http(server, local):
     )
     with pytest.raises(GeosetError, match=re.escape(expected)):
         write_layer(server.scene, "mine", labels, "", "scene", BY)
+    expected = f"{server.scene}: cannot be written, HTTP only reads."
+    with pytest.raises(GeosetError, match=re.escape(expected)):
+        PreparedScene(server.scene).folder.check_writable()
 
 
 def test_folders_are_made_but_no_bucket():

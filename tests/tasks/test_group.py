@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import shutil
 
@@ -54,6 +55,17 @@ def run(folder, workers=1, out=None, **settings):
 
 def open_scenes(folder):
     return [PreparedScene(folder / name) for name in "ab"]
+
+
+def test_a_scene_that_cannot_be_written_to_is_named_before_anything_is_computed(
+    folder, monkeypatch
+):
+    writable = os.access
+    closed = lambda path, mode: path != folder / "b" and writable(path, mode)  # noqa: E731
+    monkeypatch.setattr(os, "access", closed)
+    monkeypatch.delattr("geoset.tasks.group.see_sets")
+    with pytest.raises(GeosetError, match=re.escape(f"{folder}/b: cannot be written to; make it")):
+        run(folder, count=8)
 
 
 def test_by_geometry(grouped):

@@ -7,6 +7,7 @@ not, the frames of what found no room are read by byte ranges, one request a fra
 """
 
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -71,6 +72,18 @@ class LocalFolder:
     ) -> bytes:
         """Return a part of a file; `members`: offset and size of it and of what is read with it."""
         return _read_part(self.path / name, *members[kind])
+
+    def check_writable(self) -> None:
+        """Refuse a folder that files cannot be written into, before what is to be written is made.
+
+        Raises:
+            GeosetError: naming the folder.
+        """
+        if not os.access(self.path, os.W_OK):
+            raise GeosetError(
+                f"{self.path}: cannot be written to; make it writable, or run the same command on "
+                "a copy"
+            )
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
@@ -184,6 +197,10 @@ class RemoteFolder:
         start, size = members[kind]
         return frame[start - first : start - first + size]
 
+    def check_writable(self) -> None:
+        """See `LocalFolder`; of what is not HTTP, whether it can be is seen when it is."""
+        self._refuse_http(str(self))
+
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
         """See `LocalFolder`; the file is sent when the block ends well."""
@@ -208,11 +225,7 @@ class RemoteFolder:
 
     @contextmanager
     def _changing(self, name: str) -> Iterator[tuple[AbstractFileSystem, str]]:
-        if self._is_http:
-            raise GeosetError(
-                f"{self.place(name)}: cannot be written, HTTP only reads. Run the same command on "
-                "a copy on this machine, and copy the result to where it is served from"
-            )
+        self._refuse_http(self.place(name))
         try:
             with reaching(self.place(name)) as reached:
                 yield reached
@@ -221,6 +234,13 @@ class RemoteFolder:
                 f"{self.place(name)}: cannot be written, there is no such bucket or folder ({error}"
                 "); make it first"
             ) from error
+
+    def _refuse_http(self, place: str) -> None:
+        if self._is_http:
+            raise GeosetError(
+                f"{place}: cannot be written, HTTP only reads. Run the same command on a copy on "
+                "this machine, and copy the result to where it is served from"
+            )
 
     def _kept(self, name: str, entry: dict[str, Any]) -> Path | None:
         # That there is no room is decided once, not for every frame.

@@ -57,8 +57,8 @@ def group(
     out: the picture, default groups-NAME.png in the first of `prepared`, or here if that is a URL
 
     Raises:
-        GeosetError: there is no prepared scene, one has another grouping of the name, or what it
-            is to be made from is missing or does not fit.
+        GeosetError: there is no prepared scene, one has another grouping of the name or cannot be
+            written to, or what it is to be made from is missing or does not fit.
     """
     settings, console = settings or GroupSettings(), console or Console(stderr=True)
     scenes = open_scenes(prepared)
@@ -70,6 +70,8 @@ def group(
     if kind in ("geometry", "random"):
         made_by |= {"up": settings.up and list(settings.up)}
     check_free(scenes, name, settings.layer, made_by)
+    for scene in scenes:
+        scene.folder.check_writable()
     see = partial(_see, layer=settings.layer)
     seen = each_scene(see, [scene.path for scene in scenes], "pixels of sets", workers, console)
     if kind == "layer":
