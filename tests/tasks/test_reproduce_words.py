@@ -5,7 +5,12 @@ from dataclasses import asdict
 import pytest
 
 from geoset.recipes import ReproduceSettings
-from geoset.tasks.reproduce.compute import fairness, preparing_text, ratios
+from geoset.tasks.reproduce.compute import (
+    fairness,
+    preparing_text,
+    ratios,
+    second_fairness,
+)
 from geoset.tasks.reproduce.words import (
     command,
     difference_text,
@@ -163,6 +168,20 @@ def test_equal_steps_are_not_equal_compute():
         "Better at equal compute, within 25 %, or at less: 'geometric sets (ours)', 'MoCoV2'.",
         "Better, but with more compute, so not shown at equal compute: 'Pri3D (Geo)'.",
     ]
+
+
+def test_the_second_baseline_has_steps_and_compute_of_its_own():
+    costs = {"view": stages(0.3), "sets": stages(0.3, 0.3), "geo": stages(0.3, 0.9)}
+    results = results_of() | {"cost": {"rows": {r: {"stages": s} for r, s in costs.items()}}}
+    also = {"baseline": "sets", "rows": {"geo": [], "view": []}}
+    assert second_fairness(results | {"also": also}) == [
+        "At equal steps but not at equal compute, which favours the method by the factor (times "
+        "the baseline's; in brackets that of a step of the last stage): 'Pri3D (Geo)' 2.00 (3.00).",
+        "Not at equal steps (times the baseline's steps; its compute): 'Pri3D (View)' 0.50; 0.50.",
+    ]
+    costs["sets"].clear()
+    assert second_fairness(results | {"also": also}) == []
+    assert second_fairness(results | {"also": {"baseline": None, "rows": {}}}) == []
 
 
 def test_a_baseline_without_steps():

@@ -169,6 +169,12 @@ TABLES: dict[str, Table] = {
         (_PROBE, _FULL),
         {row: (None, value) for row, value in published.MIOU_CONTINUED.items()},
         baseline="view_geo",
+        question=(
+            "After View and Geo together, is a second stage of geometric sets worth more than as "
+            "many steps of View, Geo or both again?"
+        ),
+        second_baseline="sets",
+        second_rows=("continue_view", "continue_geo", "continue_view_geo"),
     ),
     "5.2": Table(
         "Section 5.2: aggregation, and ground truth as sets, mIoU",

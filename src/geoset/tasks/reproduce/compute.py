@@ -1,6 +1,6 @@
 """Whether methods are compared at equal steps, and at equal compute, in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from geoset.recipes.methods import METHODS
@@ -38,19 +38,32 @@ def ratios(ours: Stages, theirs: Stages) -> Ratios | None:
 
 def fairness(results: Mapping[str, Any]) -> list[str]:
     """Say which comparisons with the baseline are of equal steps and of equal compute."""
-    stages = {row: cost["stages"] for row, cost in results["cost"]["rows"].items()}
+    stages = _stages(results)
     baseline = results["baseline"]
     if not stages[baseline]:
         if METHODS[baseline].trainings:
             return ["The baseline was not run: whether steps and compute are equal is not known."]
         return ["The baseline has no pre-training.", _steps(stages)]
-    groups: dict[str, list[str]] = {}
-    for row in stages:
+    return _by_kind(stages, baseline, stages) + _of_better(results, stages)
+
+
+def second_fairness(results: Mapping[str, Any]) -> list[str]:
+    """Say the same of the comparisons with the second baseline, if there is one and it was run."""
+    also = results["also"]
+    return _by_kind(_stages(results), also["baseline"], also["rows"])
+
+
+def _stages(results: Mapping[str, Any]) -> dict[str, Stages]:
+    return {row: cost["stages"] for row, cost in results["cost"]["rows"].items()}
+
+
+def _by_kind(stages: Mapping[str, Stages], baseline: str | None, rows: Iterable[str]) -> list[str]:
+    kinds: dict[str, list[str]] = {}
+    for row in rows:
         found = ratios(stages[row], stages[baseline])
         if row != baseline and found:
-            groups.setdefault(_kind(found), []).append(_item(row, found))
-    said = [f"{kind}: {', '.join(items)}." for kind, items in groups.items()]
-    return said + _of_better(results, stages)
+            kinds.setdefault(_kind(found), []).append(_item(row, found))
+    return [f"{kind}: {', '.join(items)}." for kind, items in kinds.items()]
 
 
 def _steps(stages: Mapping[str, Stages]) -> str:

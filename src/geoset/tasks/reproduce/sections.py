@@ -8,7 +8,13 @@ from typing import Any
 from geoset.recipes.tables import TABLES
 from geoset.reports.tables import markdown_table
 from geoset.tasks.reproduce.cells import summary
-from geoset.tasks.reproduce.compute import compute_of, fairness, preparing_text, ratios
+from geoset.tasks.reproduce.compute import (
+    compute_of,
+    fairness,
+    preparing_text,
+    ratios,
+    second_fairness,
+)
 from geoset.tasks.reproduce.words import (
     CHANCE_NOTE,
     CLASS_NOTE,
@@ -164,8 +170,16 @@ def _range(ends: Sequence[float] | None, sign: str = "") -> str:
 
 
 def _fairness(results: Mapping[str, Any]) -> list[Block]:
-    is_known = any(cost["stages"] for cost in results["cost"]["rows"].values())
-    return [Points(said)] if is_known and (said := fairness(results)) else []
+    if not any(cost["stages"] for cost in results["cost"]["rows"].values()):
+        return []
+    said, second = fairness(results), second_fairness(results)
+    blocks: list[Block] = [Points(said)] if said else []
+    if second:
+        blocks += [
+            f"With '{title_of(results['also']['baseline'])}' as the baseline:",
+            Points(second),
+        ]
+    return blocks
 
 
 def _cost(results: Mapping[str, Any]) -> list[Block]:
