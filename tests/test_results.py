@@ -14,7 +14,12 @@ from geoset.tasks.reproduce.results import collect, write_results
 
 DOCS = Path(__file__).parents[1] / "docs"
 MAKE = runpy.run_path(str(DOCS / "make_results.py"))
+README = (DOCS.parent / "README.md").read_text()
 LARGEST = 400_000  # bytes of a file
+
+
+def results_of(table):
+    return json.loads((DOCS / "results" / f"table-{table}.json").read_text())
 
 
 def test_the_page_is_what_the_figures_make():
@@ -37,7 +42,7 @@ def test_the_page_is_what_the_figures_make():
     ],
 )
 def test_readme_has_the_figures_of_its_tables(table, shown, row):
-    found = json.loads((DOCS / "results" / f"table-{table}.json").read_text())
+    found = results_of(table)
     cells = []
     for cell in found["rows"][row]:
         better = cell["better"]
@@ -45,8 +50,7 @@ def test_readme_has_the_figures_of_its_tables(table, shown, row):
         if not better["significant"]:
             text += ", open"
         cells.append(f"**{text}**" if better["significant"] and better["mean"] > 0 else text)
-    readme = (DOCS.parent / "README.md").read_text()
-    assert f"| {shown} | {' | '.join(cells)} |" in readme
+    assert f"| {shown} | {' | '.join(cells)} |" in README
 
 
 @pytest.mark.parametrize(
@@ -60,21 +64,19 @@ def test_readme_has_the_figures_of_its_tables(table, shown, row):
     ],
 )
 def test_readme_has_the_figures_of_other_tables(table, row, text):
-    found = json.loads((DOCS / "results" / f"table-{table}.json").read_text())
+    found = results_of(table)
     frozen = found["rows"][row][0]
     better = frozen["better"]
     assert (len(frozen["seeds"]), better["significant"]) == (3, True)
-    readme = (DOCS.parent / "README.md").read_text()
-    assert text.format(f"{better['mean']:.1f} ± {better['margin']:.1f}") in readme
+    assert text.format(f"{better['mean']:.1f} ± {better['margin']:.1f}") in README
 
 
 def test_readme_has_what_sets_are_ahead_of_more_pri3d():
-    found = json.loads((DOCS / "results" / "table-10.json").read_text())
+    found = results_of("10")
     frozen = [cells[0] for cells in found["also"]["rows"].values()]
     assert all(each["significant"] and each["n"] == 3 for each in frozen)
     ahead = sorted(-each["mean"] for each in frozen)
-    readme = (DOCS.parent / "README.md").read_text()
-    assert f"the other three by {ahead[0]:.1f} to {ahead[-1]:.1f} points, all significant" in readme
+    assert f"the other three by {ahead[0]:.1f} to {ahead[-1]:.1f} points, all significant" in README
     fine_tuned = [cells[1] for cells in found["also"]["rows"].values()]
     assert not any(each["significant"] for each in fine_tuned)
 

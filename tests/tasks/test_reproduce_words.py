@@ -5,12 +5,7 @@ from dataclasses import asdict
 import pytest
 
 from geoset.recipes import ReproduceSettings
-from geoset.tasks.reproduce.compute import (
-    fairness,
-    preparing_text,
-    ratios,
-    second_fairness,
-)
+from geoset.tasks.reproduce.compute import fairness, preparing_text, ratios, second_fairness
 from geoset.tasks.reproduce.words import (
     command,
     difference_text,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich import box
@@ -64,11 +65,7 @@ def group(
     scenes = open_scenes(prepared)
     kind, _, argument = settings.by.partition(":")
     name = settings.name or kind
-    made_by = {"by": settings.by}
-    if kind in ("geometry", "random", "features"):
-        made_by |= {"count": settings.count, "seed": settings.seed}
-    if kind in ("geometry", "random"):
-        made_by |= {"up": settings.up and list(settings.up)}
+    made_by = _made_by(settings, kind)
     check_free(scenes, name, settings.layer, made_by)
     for scene in scenes:
         scene.folder.check_writable()
@@ -96,6 +93,16 @@ def group(
     if scores:
         console.print(_table(scores))
     return GroupSummary(name, grouping.count, grouping.groups, scores, picture)
+
+
+def _made_by(settings: GroupSettings, kind: str) -> dict[str, Any]:
+    """Return what a grouping's stamp says of how it was made: the settings that it depends on."""
+    made_by: dict[str, Any] = {"by": settings.by}
+    if kind in ("geometry", "random", "features"):
+        made_by |= {"count": settings.count, "seed": settings.seed}
+    if kind in ("geometry", "random"):
+        made_by |= {"up": settings.up and list(settings.up)}
+    return made_by
 
 
 def _see(path: str | Path, layer: str) -> SeenSets:
