@@ -1,0 +1,148 @@
+"""Every task runs on a GPU, as far as that shows without one, and finds what it finds on a CPU."""
+
+from dataclasses import replace
+
+import patches
+import pytest
+import shapes
+import torch
+from PIL import Image
+from test_frozen import Halves
+from tiny_moco import tiny_moco
+from tiny_run import RECIPE, tiny_pretrain, untimed_log
+
+from geoset.models.load import save_model
+from geoset.models.resunet import ResUNet
+from geoset.recipes import GeoSettings, Hardware, OptimizerSettings, StageSettings
+from geoset.tasks import pretrain_step
+from geoset.tasks.finetuned import predict_images
+from geoset.tasks.frozen import evaluate_frozen
+from geoset.training.loop import _Loop
+from pretend_gpu import pretend_gpu, waits
+
+GPU = Hardware("gpu", workers=0, checkpoint_seconds=0)
+SGD = OptimizerSettings(kind="sgd", lr=0.01)  # AdamW makes much of what rounding does
+PLAIN = replace(RECIPE, stages=tuple(replace(stage, optimizer=SGD) for stage in RECIPE.stages))
+ALL_LOSSES = replace(
+    RECIPE,
+    stages=(StageSettings("all", steps=2, view=1.0, geo=1.0, depth=1.0, sets=1.0, optimizer=SGD),),
+    geo=GeoSettings("projection", samples=64, voxel_size=0.1, width=0.125),
+)
+OTHER_SETS = replace(PLAIN, aggregation="random_pixel", keys="both_views", negatives="pair")
+ARCHITECTURES = ("unet", "deeplabv3", "deeplabv3plus", "pspnet")
+
+
+def test_what_a_gpu_refuses_is_refused_and_waits_are_noted():
+    on_cpu = torch.arange(3.0)
+    with pretend_gpu():
+        on_gpu = on_cpu.to("cuda", non_blocking=True)
+        assert (2 * on_gpu[torch.tensor([0, 2])]).device.type == "cuda"
+        assert waits == []
+        for mixed in (lambda: on_gpu + on_cpu, lambda: on_cpu.add_(on_gpu)):
+            with pytest.raises(RuntimeError, match="to be on the same device"):
+                mixed()
+        with pytest.raises(TypeError, match="convert cuda"):
+            on_gpu.numpy()
+        assert on_gpu.sum().item() == 3
+        assert on_gpu[on_gpu > 0].cpu().tolist() == [1, 2]
+        assert torch.zeros(3, device="cuda").copy_(on_cpu).tolist() == [0, 1, 2]
+    waiting = ("_local_scalar_dense", "index.Tensor", "_to_copy", "copy_", "_to_copy")
+    assert waits == [f"aten::{name}" for name in waiting]
+
+
+@pytest.fixture
+def steps_do_not_wait(monkeypatch):
+    take_step = _Loop._step
+
+    def step(*arguments):
+        before = len(waits)
+        taken = take_step(*arguments)
+        assert waits[before:] == []
+        return taken
+
+    monkeypatch.setattr(_Loop, "_step", step)
+
+
+def assert_alike(on_gpu, on_cpu):
+    """Compare the logs of two runs."""
+    rows = list(zip(untimed_log(on_gpu), untimed_log(on_cpu), strict=True))
+    assert rows
+    for found, expected in rows:
+        for term in expected.keys() - {"stage"}:
+            assert found[term] == pytest.approx(expected[term], rel=1e-3, abs=1e-4), term
+
+
+@pytest.fixture
+def other_generator(monkeypatch):
+    """Let augmentation on the CPU, too, take a generator of its own."""
+    monkeypatch.setattr(
+        pretrain_step, "_on_cpu", lambda g: torch.Generator().manual_seed(g.initial_seed())
+    )
+
+
+@pytest.mark.usefixtures("steps_do_not_wait", "other_generator")
+@pytest.mark.parametrize("recipe", [PLAIN, OTHER_SETS], ids=["plain", "other sets"])
+def test_pretraining(prepared_rooms, tmp_path, recipe):
+    tiny_pretrain(prepared_rooms, tmp_path / "cpu", recipe)
+    with pretend_gpu():
+        tiny_pretrain(prepared_rooms, tmp_path / "gpu", recipe, hardware=GPU)
+    assert_alike(tmp_path / "gpu", tmp_path / "cpu")
+
+
+@pytest.mark.usefixtures("other_generator")
+def test_pretraining_with_points(prepared_rooms, tmp_path):
+    tiny_pretrain(prepared_rooms, tmp_path / "cpu", ALL_LOSSES)
+    with pretend_gpu():
+        tiny_pretrain(prepared_rooms, tmp_path / "gpu", ALL_LOSSES, hardware=GPU)
+    assert_alike(tmp_path / "gpu", tmp_path / "cpu")
+
+
+@pytest.mark.usefixtures("steps_do_not_wait")
+def test_moco(prepared_rooms, tmp_path):
+    tiny_moco(prepared_rooms, tmp_path / "cpu")
+    with pretend_gpu():
+        tiny_moco(prepared_rooms, tmp_path / "gpu", hardware=GPU)
+    assert_alike(tmp_path / "gpu", tmp_path / "cpu")
+
+
+@pytest.mark.usefixtures("steps_do_not_wait")
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_segmentation(tmp_path, architecture):
+    settings = replace(patches.SETTINGS, architecture=architecture, protocol="pri3d")
+    patches.tiny_finetune(tmp_path / "cpu", settings)
+    Image.fromarray(patches.Patches(1).image(0)).save(tmp_path / "a.png")
+    with pretend_gpu():
+        patches.tiny_finetune(tmp_path / "gpu", settings, hardware=GPU)
+        predict_images(tmp_path / "gpu", [tmp_path / "a.png"], tmp_path / "predicted")
+    assert_alike(tmp_path / "gpu", tmp_path / "cpu")
+    assert (tmp_path / "predicted/a.labels.png").is_file()
+
+
+def test_instances(tmp_path):
+    shapes.tiny_finetune(tmp_path / "cpu")
+    Image.fromarray(shapes.Shapes(1).image(0)).save(tmp_path / "a.png")
+    with pretend_gpu():
+        shapes.tiny_finetune(tmp_path / "gpu", hardware=GPU)
+        predict_images(tmp_path / "gpu", [tmp_path / "a.png"], tmp_path / "predicted", 0.0)
+    assert_alike(tmp_path / "gpu", tmp_path / "cpu")
+    assert (tmp_path / "predicted/a.instances.png").is_file()
+
+
+def test_comparison_of_frozen_networks(prepared_rooms, tmp_path):
+    model = tmp_path / "model.safetensors"
+    save_model(ResUNet("resnet18", 8, 0.125), model)
+
+    def compare(device):
+        sets = {"train": Halves(3), "test": Halves(2), "layers": ("output", "encoder.1")}
+        return evaluate_frozen(
+            {"model": model}, tmp_path / device, scenes=[prepared_rooms], device=device, **sets
+        )
+
+    on_cpu = compare("cpu")
+    with pretend_gpu():
+        on_gpu = compare("cuda")
+    assert on_gpu["correspondence"] == on_cpu["correspondence"]
+    for name, row in on_cpu["segmentation"]["rows"].items():
+        for probe in row:
+            found = on_gpu["segmentation"]["rows"][name][probe]["miou"]
+            assert found == pytest.approx(row[probe]["miou"], abs=0.01), (name, probe)
