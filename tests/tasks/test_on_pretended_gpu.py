@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import patches
 import pytest
 import shapes
@@ -13,10 +14,12 @@ from tiny_run import RECIPE, tiny_pretrain, untimed_log
 
 from geoset.models.load import save_model
 from geoset.models.resunet import ResUNet
+from geoset.prepare.scene import PreparedScene
 from geoset.recipes import GeoSettings, Hardware, OptimizerSettings, StageSettings
 from geoset.tasks import pretrain_step
 from geoset.tasks.finetuned import predict_images
 from geoset.tasks.frozen import evaluate_frozen
+from geoset.tasks.set_features import set_features
 from geoset.training.loop import _Loop
 from pretend_gpu import pretend_gpu, waits
 
@@ -146,3 +149,11 @@ def test_comparison_of_frozen_networks(prepared_rooms, tmp_path):
         for probe in row:
             found = on_gpu["segmentation"]["rows"][name][probe]["miou"]
             assert found == pytest.approx(row[probe]["miou"], abs=0.01), (name, probe)
+
+
+def test_features_of_sets(prepared_rooms):
+    model, scene = ResUNet("resnet18", 8, 0.125).eval(), PreparedScene(prepared_rooms / "a")
+    on_cpu = set_features(model, scene, "geometric")
+    with pretend_gpu():
+        on_gpu = set_features(model.to("cuda"), scene, "geometric")
+    np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-5)
