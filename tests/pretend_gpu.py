@@ -43,7 +43,7 @@ class OnGpu(Tensor):
             like = torch.empty_strided(
                 inner.size(), inner.stride(), dtype=inner.dtype, device="meta"
             )
-        # Autograd finds no GPU to have threads for; autocast goes by the keys.
+        # For a cuda tensor autograd would look for streams of a GPU.
         made = Tensor._make_subclass(cls, like, False, device_for_backend_keys=CUDA)
         made.inner = inner
         return made
