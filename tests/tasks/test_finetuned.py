@@ -167,6 +167,20 @@ def test_options_of_compare_that_lead_nowhere(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("there", "device"), [(True, "cuda"), (False, "cpu")])
+def test_compare_takes_a_gpu_if_there_is_one(tmp_path, monkeypatch, there, device):
+    taken = []
+
+    def evaluate(models, out, *, device, **options):
+        taken.append(device)
+        (out / "results.md").write_text("")
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: there)
+    monkeypatch.setattr("geoset.tasks.finetuned.evaluate_frozen", evaluate)
+    geoset("compare", "scratch", "--scenes", tmp_path, "--out", tmp_path)
+    assert taken == [device]
+
+
 def test_one_coco_file_is_not_both_train_and_val(tmp_path, capsys):
     write_coco(tmp_path, {1: np.zeros((64, 64, 3), np.uint8)}, [], {1: "thing"})
     with pytest.raises(SystemExit, match="2"):

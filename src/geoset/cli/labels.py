@@ -169,7 +169,7 @@ def compare(
     size: tuple[int, int] | None = None,
     layers: tuple[str, ...] = ("output",),
     seed: int = 0,
-    accelerator: Literal["cpu", "gpu"] = "cpu",
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto",
 ) -> None:
     """Compare frozen networks, by matches between views and by probes.
 
@@ -192,11 +192,12 @@ def compare(
         size: height and width that labelled images are scaled to cover; none = as they are
         layers: whose features: output, decoder, encoder.1 to encoder.4
         seed: of the network that scratch is, and of what is drawn
-        accelerator: what the networks run on
+        accelerator: cpu, gpu or auto, which is a GPU if there is one
     """
+    from geoset.models.load import usual_device
     from geoset.tasks.finetuned import compare_frozen
 
-    device = {"cpu": "cpu", "gpu": "cuda"}[accelerator]
+    device = {"auto": usual_device(), "cpu": "cpu", "gpu": "cuda"}[accelerator]
     compare_frozen(models, out, data, val_data, size, scenes=scenes, frames=frames, layers=layers,
                    seed=seed, device=device)  # fmt: skip
 
