@@ -1,6 +1,9 @@
 """Every task runs on a GPU, as far as that shows without one, and finds what it finds on a CPU."""
 
+import importlib
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import patches
@@ -157,3 +160,25 @@ def test_features_of_sets(prepared_rooms):
     with pretend_gpu():
         on_gpu = set_features(model.to("cuda"), scene, "geometric")
     np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-5)
+
+
+def test_the_benchmark_of_a_gpu(prepared_rooms, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    gpu = importlib.import_module("gpu")
+    paper = replace(gpu.RECIPES["paper"], geo=ALL_LOSSES.geo, precision="32-true")
+    monkeypatch.setattr(gpu, "RECIPES", {"paper": paper})
+    monkeypatch.setattr(gpu, "ModelSettings", lambda backbone: RECIPE.model)
+    monkeypatch.setattr(gpu, "STAGES", [replace(stage, steps=2) for stage in gpu.STAGES])
+    monkeypatch.setattr(gpu, "matrix_rate", lambda: 1e12)
+    for name, value in {"STEPS": 1, "WARMUP": 0, "LOADED_STEPS": 2}.items():
+        monkeypatch.setattr(gpu, name, value)
+    monkeypatch.setattr(
+        "sys.argv", ["gpu.py", str(prepared_rooms), "--batch", "2", "--workers", "0"]
+    )
+    with pretend_gpu():
+        gpu.main()
+    text = capsys.readouterr().out
+    assert "a step of View + sets waits for the device nowhere" in text
+    assert re.findall(r"^(.*): \d+ pairs/s, data wait", text, re.MULTILINE) == [
+        *("view", "sets", "view+sets", "stage 1")
+    ]
