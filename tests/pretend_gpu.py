@@ -66,7 +66,7 @@ class OnGpu(Tensor):
         raise TypeError(NUMPY)
 
     def __reduce_ex__(self, protocol):
-        return torch.clone, (self.inner,)
+        return self.inner.__reduce_ex__(protocol)
 
 
 class Mode(TorchDispatchMode):

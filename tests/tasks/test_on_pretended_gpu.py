@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from test_frozen import Halves
 from tiny_moco import tiny_moco
-from tiny_run import RECIPE, tiny_pretrain, untimed_log
+from tiny_run import RECIPE, tiny_pretrain, untimed_log, weights
 
 from geoset.models.load import save_model
 from geoset.models.resunet import ResUNet
@@ -93,6 +93,17 @@ def test_pretraining(prepared_rooms, tmp_path, recipe):
     with pretend_gpu():
         tiny_pretrain(prepared_rooms, tmp_path / "gpu", recipe, hardware=GPU)
     assert_alike(tmp_path / "gpu", tmp_path / "cpu")
+
+
+def test_pretraining_goes_on(prepared_rooms, tmp_path):
+    first = replace(PLAIN, stages=PLAIN.stages[:1])
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    with pretend_gpu():
+        tiny_pretrain(prepared_rooms, whole, PLAIN, hardware=GPU)
+        tiny_pretrain(prepared_rooms, tmp_path / "first", first, hardware=GPU)
+        begin = {"begin_with": tmp_path / "first"}
+        tiny_pretrain(prepared_rooms, parts, PLAIN, hardware=GPU, **begin)
+    assert weights(parts)["model.safetensors"] == weights(whole)["model.safetensors"]
 
 
 @pytest.mark.usefixtures("other_generator")
