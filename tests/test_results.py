@@ -81,6 +81,19 @@ def test_readme_has_what_sets_are_ahead_of_more_pri3d():
     assert not any(each["significant"] for each in fine_tuned)
 
 
+@pytest.mark.parametrize(
+    ("row", "text", "significant"),
+    [
+        ("sets", "alone by {}, {}, {} and {}, all open", [False] * 4),
+        ("scratch", "by {}, {}, {} and {}, of which the second is", [False, True, False, False]),
+    ],
+)
+def test_readme_has_what_fewer_labels_change(row, text, significant):
+    better = [cell["better"] for cell in results_of("2")["rows"][row][:4]]
+    assert [each["significant"] for each in better] == significant
+    assert text.format(*(f"{each['mean']:+.1f}" for each in better)) in " ".join(README.split())
+
+
 def test_files_are_small_and_all_shown():
     text = (DOCS / "results.md").read_text()
     for path in (DOCS / "results").glob("*"):
