@@ -194,12 +194,10 @@ def compare(
         seed: of the network that scratch is, and of what is drawn
         accelerator: cpu, gpu or auto, which is a GPU if there is one
     """
-    from geoset.models.load import usual_device
     from geoset.tasks.finetuned import compare_frozen
 
-    device = {"auto": usual_device(), "cpu": "cpu", "gpu": "cuda"}[accelerator]
     compare_frozen(models, out, data, val_data, size, scenes=scenes, frames=frames, layers=layers,
-                   seed=seed, device=device)  # fmt: skip
+                   seed=seed, accelerator=accelerator)  # fmt: skip
 
 
 def predict(

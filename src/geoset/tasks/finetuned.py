@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -118,19 +118,19 @@ def compare_frozen(
     data: Path | None = None,
     val_data: Path | None = None,
     size: tuple[int, int] | None = None,
-    device: str = "cpu",
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto",
     **options: Any,
 ) -> None:
     """Compare frozen networks, and print the tables; `options` are those of `evaluate_frozen`.
 
     data, val_data: labelled images for probes, as in DataSettings; None leaves the probes out
     size: (H,W) that they are brought to; None leaves them as they are
-    device: what the networks run on, cpu or cuda
+    accelerator: what the networks run on; auto is a GPU if there is one
 
     Raises:
-        GeosetError: there is no such device; images are described, but not given.
+        GeosetError: there is no GPU; images are described, but not given.
     """
-    if device == "cuda" and not torch.cuda.is_available():
+    if accelerator == "gpu" and not torch.cuda.is_available():
         raise GeosetError("there is no GPU that PyTorch can use; leave --accelerator gpu out")
     if data is None and (val_data or size):
         raise GeosetError("--val-data and --size are of the labelled images; give --data, too")
@@ -140,6 +140,7 @@ def compare_frozen(
         if size:
             train, val = resized(train, size), resized(val, size)
     named = {name: name for name in models}
+    device = "cpu" if accelerator == "cpu" else usual_device()
     evaluate_frozen(named, out, train=train, test=val, device=device, **options)
     say((out / "results.md").read_text())
     say(f"results: {out}")
