@@ -29,7 +29,6 @@ WAITING = (
     *("aten::_local_scalar_dense", "aten::equal", "aten::bincount"),
     *("aten::nonzero", "aten::masked_select", "aten::_unique", "aten::unique"),
 )
-NUMPY = "can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu()"
 on_cpu = {name: getattr(torch, name) for name in ("tensor", "as_tensor")}
 choose_kernels = PointUNet._choose_kernels
 
@@ -63,7 +62,7 @@ class OnGpu(Tensor):
         return tensor(data, dtype=self.dtype, device=CUDA)
 
     def numpy(self):
-        raise TypeError(NUMPY)
+        raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu()")
 
     def __reduce_ex__(self, protocol):
         return self.inner.__reduce_ex__(protocol)
@@ -118,10 +117,10 @@ def is_waiting(name, args, kwargs, from_gpu, to_gpu):
         return moved and (blocking or not to_gpu)
     if not from_gpu:
         return False
-    masks = name.startswith(INDEXING) and [
-        x for x in args[1] if x is not None and x.dtype == torch.bool
-    ]
-    return bool(masks) or name.startswith(WAITING)
+    by_mask = name.startswith(INDEXING) and any(
+        index is not None and index.dtype == torch.bool for index in args[1]
+    )
+    return by_mask or name.startswith(WAITING)
 
 
 def refuse_mixed(name, args, tensors):

@@ -3,6 +3,7 @@
 import importlib
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -69,9 +70,12 @@ def steps_do_not_wait(monkeypatch):
     monkeypatch.setattr(_Loop, "_step", step)
 
 
-def assert_alike(on_gpu, on_cpu):
-    """Compare the logs of two runs."""
-    rows = list(zip(untimed_log(on_gpu), untimed_log(on_cpu), strict=True))
+def assert_alike_on_both(train, folder):
+    """Train in `folder` on the CPU and on the GPU, and compare the logs."""
+    train(folder / "cpu")
+    with pretend_gpu():
+        train(folder / "gpu", hardware=GPU)
+    rows = list(zip(untimed_log(folder / "gpu"), untimed_log(folder / "cpu"), strict=True))
     assert rows
     for found, expected in rows:
         for term in expected.keys() - {"stage"}:
@@ -89,10 +93,7 @@ def other_generator(monkeypatch):
 @pytest.mark.usefixtures("steps_do_not_wait", "other_generator")
 @pytest.mark.parametrize("recipe", [PLAIN, OTHER_SETS], ids=["plain", "other sets"])
 def test_pretraining(prepared_rooms, tmp_path, recipe):
-    tiny_pretrain(prepared_rooms, tmp_path / "cpu", recipe)
-    with pretend_gpu():
-        tiny_pretrain(prepared_rooms, tmp_path / "gpu", recipe, hardware=GPU)
-    assert_alike(tmp_path / "gpu", tmp_path / "cpu")
+    assert_alike_on_both(partial(tiny_pretrain, prepared_rooms, recipe=recipe), tmp_path)
 
 
 def test_pretraining_goes_on(prepared_rooms, tmp_path):
@@ -108,40 +109,30 @@ def test_pretraining_goes_on(prepared_rooms, tmp_path):
 
 @pytest.mark.usefixtures("other_generator")
 def test_pretraining_with_points(prepared_rooms, tmp_path):
-    tiny_pretrain(prepared_rooms, tmp_path / "cpu", ALL_LOSSES)
-    with pretend_gpu():
-        tiny_pretrain(prepared_rooms, tmp_path / "gpu", ALL_LOSSES, hardware=GPU)
-    assert_alike(tmp_path / "gpu", tmp_path / "cpu")
+    assert_alike_on_both(partial(tiny_pretrain, prepared_rooms, recipe=ALL_LOSSES), tmp_path)
 
 
 @pytest.mark.usefixtures("steps_do_not_wait")
 def test_moco(prepared_rooms, tmp_path):
-    tiny_moco(prepared_rooms, tmp_path / "cpu")
-    with pretend_gpu():
-        tiny_moco(prepared_rooms, tmp_path / "gpu", hardware=GPU)
-    assert_alike(tmp_path / "gpu", tmp_path / "cpu")
+    assert_alike_on_both(partial(tiny_moco, prepared_rooms), tmp_path)
 
 
 @pytest.mark.usefixtures("steps_do_not_wait")
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_segmentation(tmp_path, architecture):
     settings = replace(patches.SETTINGS, architecture=architecture, protocol="pri3d")
-    patches.tiny_finetune(tmp_path / "cpu", settings)
+    assert_alike_on_both(partial(patches.tiny_finetune, settings=settings), tmp_path)
     Image.fromarray(patches.Patches(1).image(0)).save(tmp_path / "a.png")
     with pretend_gpu():
-        patches.tiny_finetune(tmp_path / "gpu", settings, hardware=GPU)
         predict_images(tmp_path / "gpu", [tmp_path / "a.png"], tmp_path / "predicted")
-    assert_alike(tmp_path / "gpu", tmp_path / "cpu")
     assert (tmp_path / "predicted/a.labels.png").is_file()
 
 
 def test_instances(tmp_path):
-    shapes.tiny_finetune(tmp_path / "cpu")
+    assert_alike_on_both(shapes.tiny_finetune, tmp_path)
     Image.fromarray(shapes.Shapes(1).image(0)).save(tmp_path / "a.png")
     with pretend_gpu():
-        shapes.tiny_finetune(tmp_path / "gpu", hardware=GPU)
         predict_images(tmp_path / "gpu", [tmp_path / "a.png"], tmp_path / "predicted", 0.0)
-    assert_alike(tmp_path / "gpu", tmp_path / "cpu")
     assert (tmp_path / "predicted/a.instances.png").is_file()
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from PIL import Image
 
 from geoset.data.label_resize import resized
@@ -130,7 +129,8 @@ def compare_frozen(
     Raises:
         GeosetError: there is no GPU; images are described, but not given.
     """
-    if accelerator == "gpu" and not torch.cuda.is_available():
+    device = "cpu" if accelerator == "cpu" else usual_device()
+    if accelerator == "gpu" and device == "cpu":
         raise GeosetError("there is no GPU that PyTorch can use; leave --accelerator gpu out")
     if data is None and (val_data or size):
         raise GeosetError("--val-data and --size are of the labelled images; give --data, too")
@@ -140,7 +140,6 @@ def compare_frozen(
         if size:
             train, val = resized(train, size), resized(val, size)
     named = {name: name for name in models}
-    device = "cpu" if accelerator == "cpu" else usual_device()
     evaluate_frozen(named, out, train=train, test=val, device=device, **options)
     say((out / "results.md").read_text())
     say(f"results: {out}")
